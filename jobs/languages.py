@@ -36,7 +36,9 @@ class Naming:
 NAMING: dict[Language, Naming] = {
     Language.PYTHON: Naming(aliases=("py", "python3", "cpython"), extensions=(".py",), compiled=False),
     Language.JAVASCRIPT: Naming(
-        aliases=("js", "node", "nodejs", "node.js", "node-javascript"), extensions=(".js", ".mjs", ".cjs"), compiled=False
+        aliases=("js", "node", "nodejs", "node.js", "node-javascript"),
+        extensions=(".js", ".mjs", ".cjs"),
+        compiled=False,
     ),
     Language.JAVA: Naming(aliases=("jdk", "openjdk"), extensions=(".java",), compiled=True),
     Language.GO: Naming(aliases=("golang",), extensions=(".go",), compiled=True),

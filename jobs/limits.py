@@ -58,4 +58,4 @@ WIDEST = Limits(cpu_seconds=30.0, output_bytes=8 * MIB, processes=256, file_byte
 #: The least of each limit: below it no runtime starts, so that a verdict would say nothing of the program.
 LEAST = Limits(cpu_seconds=0.1, output_bytes=0, processes=1, file_bytes=0, compile_seconds=1.0)
 
-CEILINGS: dict[Tier, Limits] = {tier: WIDEST for tier in Tier}
+CEILINGS: dict[Tier, Limits] = dict.fromkeys(Tier, WIDEST)

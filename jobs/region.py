@@ -164,7 +164,9 @@ def _fleets(given: Any, faults: list[str]) -> tuple[Fleet, ...]:
         for word in entry.get("languages", []):
             language = find(word) if isinstance(word, str) else None
             if language is None:
-                faults.append(f"fleets[{at}].languages: {word!r} is no language; the known ones are {', '.join(Language)}")
+                faults.append(
+                    f"fleets[{at}].languages: {word!r} is no language; the known ones are {', '.join(Language)}"
+                )
             elif language in owner:
                 faults.append(f"fleets[{at}].languages: {language} is in fleet {owner[language]!r} already; keep one")
             else:

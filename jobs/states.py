@@ -1,11 +1,11 @@
 """State is what the platform did, verdict is what the program did, cause is whose fault it is. All as tables.
 
-    queued ──▶ running ──▶ completed          the program ran, whatever it did
-      │  ▲        │ ├────▶ failed             the platform could not run it, after its retries
-      │  └────────┘ └────▶ cancelled          somebody asked for it
-      │   a runner was lost: back to the queue
-      ├──▶ cancelled, failed
-      └──▶ expired                            nobody could start it before its deadline
+queued ──▶ running ──▶ completed          the program ran, whatever it did
+  │  ▲        │ ├────▶ failed             the platform could not run it, after its retries
+  │  └────────┘ └────▶ cancelled          somebody asked for it
+  │   a runner was lost: back to the queue
+  ├──▶ cancelled, failed
+  └──▶ expired                            nobody could start it before its deadline
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Subjects, streams and consumers as plain data. Where a message lies is decided here and nowhere else.
 
-    jobs.<region>.<class>.<language>     work queue, one stream a class, one consumer a class and fleet
-    results.<region>.<execution id>      the stored results: one message a subject, the first wins
-    output.<gateway>.<execution id>      what happens while a job lives (``jobs.events``), kept for a short while
-    control.<region>.<execution id>      said to the runner that has it; core NATS, answered
-    runners.<region>.<runner>            beats; core NATS
-    dead.<region>.<execution id>         jobs that could not even be read, or were given up, for a person to look at
+jobs.<region>.<class>.<language>     work queue, one stream a class, one consumer a class and fleet
+results.<region>.<execution id>      the stored results: one message a subject, the first wins
+output.<gateway>.<execution id>      what happens while a job lives (``jobs.events``), kept for a short while
+control.<region>.<execution id>      said to the runner that has it; core NATS, answered
+runners.<region>.<runner>            beats; core NATS
+dead.<region>.<execution id>         jobs that could not even be read, or were given up, for a person to look at
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ def _dead(region: Region) -> StreamPlan:
     subjects = [f"dead.{region.name}.>"] + [
         f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{jobs_stream(region.name, job_class)}.>" for job_class in Class
     ]
-    return StreamPlan(name=name, config=_stream(region, name, subjects, max_age=_ns(DEAD_MAX_AGE_S), max_bytes=256 * MIB))
+    return StreamPlan(
+        name=name, config=_stream(region, name, subjects, max_age=_ns(DEAD_MAX_AGE_S), max_bytes=256 * MIB)
+    )
 
 
 def _stream(region: Region, name: str, subjects: list[str], **more: Any) -> dict[str, Any]:

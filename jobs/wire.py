@@ -16,10 +16,10 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgpack
 
@@ -66,7 +66,9 @@ def unpack(data: bytes) -> Any:
     if not isinstance(fields, dict):
         raise WireFault(f"a message is a map; this is a {type(fields).__name__}")
     if fields.get("v") != VERSION:
-        raise UnknownVersion(f"message version {fields.get('v')!r}; this process reads version {VERSION}: upgrade it first")
+        raise UnknownVersion(
+            f"message version {fields.get('v')!r}; this process reads version {VERSION}: upgrade it first"
+        )
     cls = _BY_NAME.get(str(fields.get("t")))
     if cls is None:
         raise WireFault(f"unknown message type {fields.get('t')!r}")
@@ -101,8 +103,8 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _defaults(cls: type) -> tuple[tuple[str, Any], ...]:
-    return tuple((field.name, field.default) for field in dataclasses.fields(cls))
+def _defaults(cls: Hashable) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.default) for field in dataclasses.fields(cast(Any, cls)))
 
 
 def _from_map(cls: type[T], fields: dict[str, Any]) -> T:
@@ -120,9 +122,9 @@ def _from_map(cls: type[T], fields: dict[str, Any]) -> T:
 
 
 @cache
-def _readers(cls: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    hints = typing.get_type_hints(cls)
-    return tuple((field.name, _reader(hints[field.name])) for field in dataclasses.fields(cls))
+def _readers(cls: Hashable) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    hints = typing.get_type_hints(cast(Any, cls))
+    return tuple((field.name, _reader(hints[field.name])) for field in dataclasses.fields(cast(Any, cls)))
 
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
@@ -134,7 +136,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if origin is tuple:
         return _tuple_reader(args)
     if dataclasses.is_dataclass(hint):
-        return lambda value: _from_map(typing.cast(type, hint), _checked(dict, value))
+        return lambda value: _from_map(cast(type, hint), _checked(dict, value))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
     if hint is float:

@@ -1,0 +1,347 @@
+"""The NATS connection of a process, as the few verbs that Yurt needs. The one module that imports nats.
+
+Theory of operation. One connection, one inbox (``_INBOX.<token>.>``). A request is a publish whose reply subject ends
+in a number; a table turns the number back into the waiting future. Messages go from the parser straight into a plain
+function (``on_message``): no queue, no task, which on the hot path is half of what a message costs. JetStream is used
+by its wire API: acknowledged publishes, direct reads, and (in ``jobs.service.pull``) pull requests.
+
+Rules
+1. An ``on_message`` function returns at once and does not raise; slow work goes to a task of its owner.
+2. Every wait has a deadline; a part that is away is ``Unavailable``, a full queue is ``QueueFull``.
+3. nats-py 2.16 lets a late PONG kill its read loop unseen: ``_Client`` mends that, and a watchdog reconnects when the
+   loop has ended for any other reason.
+4. Nothing is created on the serving path: streams and consumers come from ``ensure`` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from jobs.errors import Unavailable, YurtError
+from jobs.limits import MESSAGE_BYTES
+from jobs.streams import ConsumerPlan, StreamPlan
+
+log = logging.getLogger("bus")
+
+RECONNECT_WAIT_S = 0.25
+PING_S = 5
+STORE_TIMEOUT_S = 5.0
+
+_FULL = 10077  #: maximum messages (of the stream, or per subject) exceeded
+_WRONG_LAST_SEQUENCE = 10071
+_NAME_IN_USE = 10058  #: a stream of this name with another configuration
+_NO_MESSAGE = "404"
+
+
+class QueueFull(YurtError):
+    """The stream takes no more of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came. ``headers`` is the raw block, empty where there is none."""
+
+    subject: str
+    reply: str
+    data: bytes
+    headers: bytes
+
+    @property
+    def status(self) -> str:
+        """The status code of a header-only reply (``404`` …), or the empty string."""
+        return self.headers[9:12].decode() if self.headers[8:9] == b" " else ""
+
+    def header(self, name: str) -> str:
+        """The value of a header, or the empty string."""
+        wanted = name.lower().encode() + b":"
+        for line in self.headers.split(b"\r\n"):
+            if line[: len(wanted)].lower() == wanted:
+                return line[len(wanted) :].strip().decode(errors="replace")
+        return ""
+
+
+OnMessage = Callable[[Message], None]
+
+
+class _Client(Client):
+    """nats-py's client, with messages handed straight to functions, and without its late-PONG trap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct: dict[int, OnMessage] = {}
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        on_message = self.direct.get(sid)
+        if on_message is None:
+            return
+        try:
+            on_message(
+                Message(bytes(subject).decode(), bytes(reply or b"").decode(), bytes(data), bytes(headers or b""))
+            )
+        except Exception:
+            log.exception("a message handler raised")
+
+    async def _process_pong(self) -> None:
+        if self._pongs:
+            future = self._pongs.pop(0)
+            self._pongs_received += 1
+            self._pings_outstanding = 0
+            if not future.done():
+                future.set_result(True)
+
+
+class Bus:
+    """A connection to one region's NATS. Make it with ``Bus.connect``; end it with ``close``."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._next = 0
+        self._on_reconnect: list[Callable[[], None]] = []
+        self._watchdog: asyncio.Task[None] | None = None
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def connect(cls, urls: Iterable[str], *, name: str, wait_s: float = 10.0, **options: Any) -> Bus:
+        """Connected, or ``Unavailable`` after *wait_s*. *options* are nats-py's (credentials, TLS)."""
+        client = _Client()
+        bus = cls(client)
+        servers = list(urls)
+        try:
+            async with asyncio.timeout(wait_s):
+                await client.connect(
+                    servers=servers,
+                    name=name,
+                    allow_reconnect=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # a float works, and a second is long
+                    ping_interval=PING_S,
+                    max_outstanding_pings=2,
+                    pending_size=2 * MESSAGE_BYTES,
+                    error_cb=bus._on_error,
+                    disconnected_cb=bus._on_disconnected,
+                    reconnected_cb=bus._on_reconnected,
+                    **options,
+                )
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            await client.close()
+            raise Unavailable(f"no NATS at {', '.join(servers)}: {error or 'it does not answer'}") from error
+        await bus.subscribe(f"{bus._inbox}.r.*", bus._on_reply)
+        bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")
+        return bus
+
+    async def close(self) -> None:
+        """Flush what was published and end; waiting requests fail."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(Unavailable("the connection to NATS is closing"))
+        try:
+            async with asyncio.timeout(2):
+                await self._client.flush()
+                await self._client.close()
+        except (TimeoutError, OSError, nats.errors.Error):
+            log.debug("NATS was away at the close")
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._client.is_connected)
+
+    @property
+    def inbox(self) -> str:
+        """A subject prefix that only this connection listens on; append a word of your own."""
+        return self._inbox
+
+    def on_reconnect(self, call: Callable[[], None]) -> None:
+        """*call* after each reconnect: what was asked of the server before is forgotten there."""
+        self._on_reconnect.append(call)
+
+    # -- core NATS ----------------------------------------------------------------------------------------------
+
+    async def subscribe(self, subject: str, on_message: OnMessage) -> Callable[[], Any]:
+        """*on_message* for each message on *subject*; returns a coroutine function that ends it."""
+        subscription = await self._client.subscribe(subject, cb=_never)
+        self._client.direct[subscription._id] = on_message
+
+        async def end() -> None:
+            self._client.direct.pop(subscription._id, None)
+            if self._client.is_connected:
+                await subscription.unsubscribe()
+
+        return end
+
+    async def publish(
+        self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """At most once; buffered while NATS is away, as far as the buffer goes."""
+        try:
+            await self._client.publish(subject, data, reply, headers)
+        except (OSError, nats.errors.Error) as error:
+            raise Unavailable(f"NATS took no message: {type(error).__name__}") from error
+
+    async def request(
+        self, subject: str, data: bytes = b"", *, timeout_s: float, headers: dict[str, str] | None = None
+    ) -> Message:
+        """The one reply; ``Unavailable`` when nobody listens, nobody answers in time, or NATS is away."""
+        if not self.connected:
+            raise Unavailable("NATS is away")
+        self._next += 1
+        token = str(self._next)
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = future
+        timer = asyncio.get_running_loop().call_later(timeout_s, _time_out, future, subject)
+        try:
+            await self.publish(subject, data, reply=f"{self._inbox}.r.{token}", headers=headers)
+            answer = await future
+        finally:
+            timer.cancel()
+            self._waiting.pop(token, None)
+        if answer.status == "503" and not answer.data:
+            raise Unavailable(f"nobody listens on {subject}")
+        return answer
+
+    # -- JetStream ----------------------------------------------------------------------------------------------
+
+    async def enqueue(self, subject: str, data: bytes, *, message_id: str, timeout_s: float = STORE_TIMEOUT_S) -> None:
+        """Durable when it returns. ``QueueFull`` where the stream's bounds say no; the same id again is no second."""
+        await self._acknowledged(subject, data, {"Nats-Msg-Id": message_id}, timeout_s)
+
+    async def store_first(self, subject: str, data: bytes, *, timeout_s: float = STORE_TIMEOUT_S) -> bool:
+        """Durable as the subject's only message; False where there is one already: the first wins."""
+        try:
+            await self._acknowledged(subject, data, {"Nats-Expected-Last-Subject-Sequence": "0"}, timeout_s)
+        except _Taken:
+            return False
+        return True
+
+    async def keep(self, subject: str, data: bytes, *, timeout_s: float = STORE_TIMEOUT_S) -> None:
+        """Durable, beside whatever lies on the subject."""
+        await self._acknowledged(subject, data, None, timeout_s)
+
+    async def last(self, stream: str, subject: str, *, timeout_s: float = 2.0) -> bytes | None:
+        """The newest message of a subject, read from the stream itself; None where there is none."""
+        request = json.dumps({"last_by_subj": subject}).encode()
+        answer = await self.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout_s=timeout_s)
+        return None if answer.status == _NO_MESSAGE else answer.data
+
+    async def all(self, stream: str, subject: str, *, most: int = 20_000, timeout_s: float = 5.0) -> list[bytes]:
+        """The messages of a subject, oldest first, at most *most*, read without a consumer."""
+        messages: list[bytes] = []
+        done = asyncio.get_running_loop().create_future()
+        self._next += 1
+        inbox = f"{self._inbox}.b.{self._next}"
+
+        def on_message(message: Message) -> None:
+            if message.status:
+                if not done.done():
+                    done.set_result(message.status)
+            else:
+                messages.append(message.data)
+
+        end = await self.subscribe(inbox, on_message)
+        timer = asyncio.get_running_loop().call_later(timeout_s, _time_out, done, stream)
+        try:
+            request = json.dumps({"seq": 1, "next_by_subj": subject, "batch": most}).encode()
+            await self.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+            await done
+        finally:
+            timer.cancel()
+            await end()
+        return messages
+
+    async def api(self, verb: str, body: dict[str, Any] | None = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
+        """A call of the JetStream API (``STREAM.INFO.<name>`` …); the answer, or ``ApiError``."""
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = json.loads((await self.request(f"$JS.API.{verb}", data, timeout_s=timeout_s)).data)
+        if "error" in answer:
+            raise ApiError(answer["error"])
+        return answer  # type: ignore[no-any-return]
+
+    async def ensure(self, plans: Iterable[StreamPlan]) -> None:
+        """Create or update what is planned; idempotent, whoever else does the same at once."""
+        for plan in plans:
+            try:
+                await self.api(f"STREAM.CREATE.{plan.name}", plan.config, timeout_s=10)
+            except ApiError as error:
+                if error.code != _NAME_IN_USE:
+                    raise
+                await self.api(f"STREAM.UPDATE.{plan.name}", plan.config, timeout_s=10)
+            for consumer in plan.consumers:
+                await self._ensure_consumer(consumer)
+
+    async def _ensure_consumer(self, plan: ConsumerPlan) -> None:
+        body = {"stream_name": plan.stream, "config": plan.config}
+        await self.api(f"CONSUMER.DURABLE.CREATE.{plan.stream}.{plan.name}", body, timeout_s=10)
+
+    async def _acknowledged(self, subject: str, data: bytes, headers: dict[str, str] | None, timeout_s: float) -> None:
+        answer = json.loads((await self.request(subject, data, timeout_s=timeout_s, headers=headers)).data)
+        error = answer.get("error")
+        if error is None:
+            return
+        if error.get("err_code") == _FULL:
+            raise QueueFull(error.get("description", ""))
+        if error.get("err_code") == _WRONG_LAST_SEQUENCE:
+            raise _Taken
+        raise Unavailable(f"JetStream refused {subject}: {error.get('description')}")
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _on_reply(self, message: Message) -> None:
+        future = self._waiting.get(message.subject.rpartition(".")[2])
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        log.debug("NATS: %s", error)
+
+    async def _on_disconnected(self) -> None:
+        log.warning("action=nats_away")
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(Unavailable("NATS went away"))
+
+    async def _on_reconnected(self) -> None:
+        log.warning("action=nats_back")
+        for call in self._on_reconnect:
+            call()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            reading = self._client._reading_task
+            if self._client.is_connected and reading is not None and reading.done():
+                log.warning("action=nats_read_loop_ended")
+                await self._client.force_reconnect()
+
+
+class ApiError(YurtError):
+    """The JetStream API said no."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(str(error.get("description", error)))
+        self.code = int(error.get("err_code", 0))
+
+
+class _Taken(Exception):
+    """The subject has a message already."""
+
+
+async def _never(_: object) -> None:
+    """nats-py wants a callback; ours gets the messages before it."""
+
+
+def _time_out(future: asyncio.Future[Any], what: str) -> None:
+    if not future.done():
+        future.set_exception(Unavailable(f"no answer in time on {what}"))

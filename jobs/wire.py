@@ -85,7 +85,7 @@ def unpack_as(cls: type[T], data: bytes) -> T:
 
 def _to_map(value: Any) -> dict[str, Any]:
     written = {}
-    for name, default in _defaults(type(value)):
+    for name, default in _defaults(type(value)):  # type: ignore[arg-type]  # a class is hashable
         field = getattr(value, name)
         if field is not default and field != default:
             written[name] = _plain(field)
@@ -109,7 +109,7 @@ def _defaults(cls: Hashable) -> tuple[tuple[str, Any], ...]:
 
 def _from_map(cls: type[T], fields: dict[str, Any]) -> T:
     values = {}
-    for name, read in _readers(cls):
+    for name, read in _readers(cls):  # type: ignore[arg-type]  # a class is hashable
         if name in fields:
             try:
                 values[name] = read(fields[name])

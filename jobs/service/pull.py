@@ -1,8 +1,8 @@
 """Pull requests on one JetStream consumer: ask for messages, get them by a function call, settle each.
 
 Theory of operation. ``ask`` publishes a pull request whose reply subject carries a number. Messages come for the oldest
-request first; a status (404 none, 408 expired, 409 refused) names the request that it ends early. ``outstanding`` is how many messages
-are still due to us. A server that forgot our requests (restart, reconnect, no heartbeat) is noticed by their own
+request first; a status (404 none, 408 expired, 409 refused) names the request that it ends early. ``outstanding`` is
+how many messages are still due to us. A server that forgot our requests (restart, reconnect) is noticed by their own
 expiry, a second late, or at once by the connection's word.
 
 nats-py's ``fetch(n)`` is not used: it stalls for seconds when messages trickle in.

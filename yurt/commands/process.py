@@ -1,0 +1,44 @@
+"""``yurt gateway`` and ``yurt runner``: one process of a network, as Nomad or ``yurt up`` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from jobs.service.settings import load
+
+
+def gateway(options: argparse.Namespace) -> int:
+    from gateway.app import run
+    from gateway.settings import Settings
+
+    return run(load(Settings, **_sources(options)))
+
+
+def runner(options: argparse.Namespace) -> int:
+    from runner.app import run
+    from runner.settings import RunnerSettings
+
+    return run(load(RunnerSettings, **_sources(options)))
+
+
+def add_settings(parser: argparse.ArgumentParser, role: str) -> None:
+    """``--config``, and a flag for each setting of the role, so that ``--help`` lists them all."""
+    settings: type
+    if role == "gateway":
+        from gateway.settings import Settings as settings
+    else:
+        from runner.settings import RunnerSettings as settings
+    parser.add_argument("--config", metavar="FILE", help="a TOML file with any of the settings below")
+    group = parser.add_argument_group("settings", "each also as YURT_<NAME> in the environment; the later wins")
+    for field in dataclasses.fields(settings):
+        known = "" if field.default is dataclasses.MISSING else f"default {field.default}"
+        group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=known)
+
+
+def _sources(options: argparse.Namespace) -> dict[str, Any]:
+    flags = {name: value for name, value in vars(options).items() if name not in ("config", "do", "command")}
+    return {"file": Path(options.config) if options.config else None, "environ": os.environ, "flags": flags}

@@ -1,0 +1,138 @@
+"""``yurt run``: a program on the network as if it ran here: its output live, its exit code as ours."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from typing import Any, BinaryIO
+
+from yurt.answers import Complete, Execution, Output, Status
+from yurt.client import Client
+from yurt.commands import exits, programs
+from yurt.commands.address import url_of
+from yurt.faults import NoNetwork, Problem
+from yurt.stream import Stream
+
+_PATIENCE_S = 30.0
+_CANCEL_S = 5.0
+_TOLD_BY_THE_PROGRAM = (None, "ok", "nonzero_exit")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit codes: ``yurt.commands.exits``."""
+    stdin = b"" if options.interactive else programs.stdin_of(options.stdin)
+    language, fields = programs.submission(options, options.files, stdin)
+    if options.interactive:
+        fields["interactive"] = True
+    return asyncio.run(_run(url_of(options), language, fields, options))
+
+
+def logs(options: argparse.Namespace) -> int:
+    """``yurt logs ID``: the output of an execution from its start (or ``--from``), until it ends."""
+    return asyncio.run(_logs(url_of(options), options.id, options.start))
+
+
+async def _run(url: str, language: str, fields: dict[str, Any], options: argparse.Namespace) -> int:
+    async with Client(url, patience_s=_PATIENCE_S) as client:
+        work = asyncio.ensure_future(_show(client, language, fields, options))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, work.cancel)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            return exits.INTERRUPTED
+
+
+async def _show(client: Client, language: str, fields: dict[str, Any], options: argparse.Namespace) -> int:
+    execution_id = (await client.submit(language, **fields))["execution_id"]
+    try:
+        stream = client.stream(execution_id)
+        if options.interactive:
+            with _forwarded(stream):
+                execution = await _follow(stream, quiet=options.json)
+        else:
+            execution = await _follow(stream, quiet=options.json)
+    except (asyncio.CancelledError, BrokenPipeError) as error:
+        with contextlib.suppress(Problem, NoNetwork, TimeoutError):
+            async with asyncio.timeout(_CANCEL_S):
+                await client.cancel(execution_id)
+        if isinstance(error, BrokenPipeError):
+            return _pipe_gone()
+        raise
+    if options.json:
+        print(json.dumps(execution, indent=2))
+    return exits.of(execution)
+
+
+async def _logs(url: str, execution_id: str, start: int) -> int:
+    async with Client(url, patience_s=_PATIENCE_S) as client:
+        try:
+            await _follow(client.stream(execution_id, start=start), quiet=False)
+        except BrokenPipeError:
+            return _pipe_gone()
+    return exits.OK
+
+
+async def _follow(stream: Stream, *, quiet: bool) -> Execution:
+    """Write output as it comes; the execution at its end. *quiet*: write nothing."""
+    attempt = None
+    async for event in stream:
+        if isinstance(event, Complete):
+            if not quiet:
+                _say_how_it_ended(event.execution)
+            return event.execution
+        if quiet:
+            continue
+        if isinstance(event, Output):
+            _write(sys.stdout.buffer if event.stream == "stdout" else sys.stderr.buffer, event.data)
+        elif isinstance(event, Status) and event.attempt is not None:
+            if attempt is not None and event.attempt > attempt:
+                _say("the machine it ran on was lost; it runs again from its start")
+            attempt = event.attempt
+    raise NoNetwork("the stream ended before the execution did")
+
+
+def _write(to: BinaryIO, data: bytes) -> None:
+    to.write(data)
+    to.flush()
+
+
+def _say_how_it_ended(execution: Execution) -> None:
+    if execution["status"] != "completed" or execution["verdict"] not in _TOLD_BY_THE_PROGRAM:
+        _say(execution["message"] or str(execution["verdict"] or execution["status"]).replace("_", " "))
+
+
+def _say(sentence: str) -> None:
+    print(f"yurt: {sentence}", file=sys.stderr, flush=True)
+
+
+def _pipe_gone() -> int:
+    """Whoever read our output has left; the interpreter must not complain about that at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+@contextlib.contextmanager
+def _forwarded(stream: Stream) -> Any:
+    """Standard input sent to the program as it comes, while inside."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+    loop.add_reader(0, lambda: lines.put_nowait(os.read(0, 1 << 16)))
+    sender = asyncio.create_task(_send(stream, lines), name="stdin")
+    try:
+        yield
+    finally:
+        loop.remove_reader(0)
+        sender.cancel()
+
+
+async def _send(stream: Stream, lines: asyncio.Queue[bytes]) -> None:
+    while data := await lines.get():
+        await stream.stdin(data)
+    asyncio.get_running_loop().remove_reader(0)
+    await stream.stdin_eof()

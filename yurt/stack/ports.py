@@ -1,0 +1,82 @@
+"""Who listens where on this machine: free ports, and the name of a process that has one."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs.errors import ConfigFault
+
+ADDRESS = "127.0.0.1"
+_TRIES = 100
+_LISTENING = "0A"
+
+
+def asked_for(port: int) -> int:
+    """*port*, which must be free; raises ``ConfigFault`` naming who has it."""
+    if not is_free(port):
+        holder = holder_of(port)
+        whose = f" by {holder}" if holder else ""
+        raise ConfigFault(f"port {port} is taken{whose}; choose another with --port, or end that process")
+    return port
+
+
+def first_free(port: int) -> int:
+    """The first free port from *port* on."""
+    for candidate in range(port, min(port + _TRIES, 65536)):
+        if is_free(candidate):
+            return candidate
+    raise ConfigFault(f"no port is free from {port} to {port + _TRIES - 1}; choose one with --port")
+
+
+def any_free(preferred: int | None = None) -> int:
+    """*preferred* where it is free, else one that the kernel picks."""
+    if preferred is not None and is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
+def holder_of(port: int) -> str | None:
+    """``nginx (process 812)`` for the process that listens on *port*, as far as we may see."""
+    inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and any(link in inodes for link in _links(folder / "fd")):
+            return f"{_name(folder)} (process {folder.name})"
+    return None
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        if table.exists():
+            for line in table.read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+
+def _links(folder: Path) -> Iterator[str]:
+    try:
+        for entry in folder.iterdir():
+            yield str(entry.readlink())
+    except OSError:
+        return  # it ended, or is not ours to see
+
+
+def _name(folder: Path) -> str:
+    try:
+        return (folder / "comm").read_text().strip()
+    except OSError:
+        return "a process"

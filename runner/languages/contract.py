@@ -90,7 +90,9 @@ class Boot:
 
     room: Room
     argv: tuple[str, ...] | None = None
-    env: Mapping[str, str] = field(default_factory=dict, hash=False)  #: beside ENVIRONMENT, of the ahead-started process
+    env: Mapping[str, str] = field(
+        default_factory=dict, hash=False
+    )  #: beside ENVIRONMENT, of the ahead-started process
     interpreter: bool = False
     memory_mb: int = 256  #: the memory limit that a runtime started ahead was sized for
 
@@ -176,7 +178,12 @@ class Support(Protocol):
         ...
 
     def run(
-        self, installation: Installation, sources: Sources, artifact: Artifact, args: tuple[str, ...], submission: Submission
+        self,
+        installation: Installation,
+        sources: Sources,
+        artifact: Artifact,
+        args: tuple[str, ...],
+        submission: Submission,
     ) -> Run:
         """How to start it. ``submission`` gives memory, env and the rest, for what a warm runtime cannot honour."""
         ...

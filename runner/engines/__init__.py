@@ -1,0 +1,1 @@
+"""The engines: each pitches single-use sandboxes, and each is one folder."""

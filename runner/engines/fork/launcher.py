@@ -1,0 +1,152 @@
+"""The launcher: builds a language's root in a mount namespace of its own, pivots into it, and becomes the zygote.
+
+Run by the runner as ``python -I launcher.py CONFIG_FD``, as root, with the control socket on descriptor 3. Its phases,
+in order: ``apart`` (namespaces), ``lay_out`` (folders, read-only binds, devices, /etc), ``pivot``, then either exec of
+the language's own interpreter, stopped in ``import site`` by a ``sitecustomize`` of ours, or the zygote right here.
+
+The root is a small tmpfs, read-only once it is laid out, in which host folders are bound read-only. ``/tmp`` of this
+root holds the zygote's source for the interpreter to import; every sandbox mounts its own ``/tmp`` over it.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+import signal
+import stat
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import zygote  # it lies beside this file, and must be importable without our packages
+
+MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT = 4096, 16384, 1 << 18, 32
+MNT_DETACH = 2
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, 155)
+
+FOLDERS = ("dev/shm", "etc", "proc", "sys", "tmp", "usr", "var", "workspace", "box", "run", "home", "opt", "root")
+LINKS = {
+    "bin": "usr/bin",
+    "sbin": "usr/sbin",
+    "lib": "usr/lib",
+    "lib64": "usr/lib64",
+    "lib32": "usr/lib32",
+    "dev/fd": "/proc/self/fd",
+    "dev/stdin": "/proc/self/fd/0",
+    "dev/stdout": "/proc/self/fd/1",
+    "dev/stderr": "/proc/self/fd/2",
+    "var/tmp": "/tmp",
+    "home/runner": "/workspace",
+    "etc/localtime": "/usr/share/zoneinfo/UTC",
+    "etc/mtab": "/proc/self/mounts",
+}
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
+FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\nrunner:x:1000:1000:runner:/workspace:/bin/sh\n"
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "etc/group": "root:x:0:\nrunner:x:1000:\nnogroup:x:65534:\n",
+    "etc/hosts": "127.0.0.1 localhost yurt\n::1 localhost\n",
+    "etc/hostname": "yurt\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "etc/resolv.conf": "",
+    "etc/timezone": "Etc/UTC\n",
+}
+COPIES = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/os-release", "etc/mime.types")
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    config = marshal.loads(Path(f"/proc/self/fd/{sys.argv[1]}").read_bytes())
+    os.close(int(sys.argv[1]))
+    config["proc_fd"] = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    config["cgroup_fds"] = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in config["cgroups"]]
+    root = Path(config["root"])
+    apart(root)
+    lay_out(root, config)
+    pivot(root)
+    become_zygote(config)
+
+
+def apart(root: Path) -> None:
+    zygote.unshare(zygote.CLONE_NEWNS | zygote.CLONE_NEWUTS | zygote.CLONE_NEWIPC)
+    zygote.mount(None, b"/", None, MS_REC | MS_PRIVATE, None)
+    zygote.mount(b"tmpfs", bytes(root), b"tmpfs", zygote.MS_NOSUID, b"mode=0755,size=16m")
+    hostname = b"yurt"
+    zygote._libc.sethostname(hostname, len(hostname))
+    os.umask(0o022)
+
+
+def lay_out(root: Path, config: dict) -> None:
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for link, target in LINKS.items():
+        if not target.startswith("usr/") or Path("/", target).exists():
+            (root / link).symlink_to(target)
+    for name, (major, minor) in DEVICES.items():
+        os.mknod(root / "dev" / name, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+        (root / "dev" / name).chmod(0o666)
+    for name, text in FILES.items():
+        (root / name).write_text(text)
+    for name in COPIES:
+        if Path("/", name).is_file():
+            shutil.copyfile(Path("/", name), root / name)
+    for source, target in config["mounts"]:
+        bind(source, root / target.lstrip("/"))
+    if config["interpreter"]:
+        shutil.copyfile(zygote.__file__, root / "tmp/zygote.py")
+        (root / "tmp/sitecustomize.py").write_text(SITECUSTOMIZE % config["config_fd"])
+    for name in ("tmp", "dev/shm"):
+        (root / name).chmod(0o1777)
+
+
+def bind(source: str, target: Path) -> None:
+    """*source* at *target*, read-only, without set-user-ids and devices."""
+    if Path(source).is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    zygote.mount(source.encode(), bytes(target), None, MS_BIND | MS_REC, None)
+    flags = MS_BIND | MS_REMOUNT | zygote.MS_RDONLY | zygote.MS_NOSUID | zygote.MS_NODEV
+    zygote.mount(None, bytes(target), None, flags, None)
+
+
+def pivot(root: Path) -> None:
+    os.chdir(root)
+    zygote._check(zygote._libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
+    zygote._check(zygote._libc.umount2(b".", MNT_DETACH), "umount")
+    os.chdir("/")
+    zygote.mount(None, b"/", None, MS_REMOUNT | MS_BIND | zygote.MS_RDONLY | zygote.MS_NOSUID, None)
+
+
+def become_zygote(config: dict) -> None:
+    body = marshal.dumps(config, 2)
+    source = os.memfd_create("config", 0)
+    os.write(source, body)
+    os.lseek(source, 0, os.SEEK_SET)
+    os.dup2(source, config["config_fd"])
+    os.set_inheritable(config["config_fd"], True)
+    if not config["interpreter"]:
+        zygote.main(config["config_fd"])
+        return
+    for fd in (zygote.CONTROL_FD, config["proc_fd"], *config["cgroup_fds"]):
+        os.set_inheritable(fd, True)
+    os.execve(config["interpreter"], [config["shown"], "/workspace/main.py"], {**config["env"], "PYTHONPATH": "/tmp"})
+
+
+#: Runs in ``import site`` of the language's interpreter; what follows ``main`` runs in each program, once.
+SITECUSTOMIZE = """\
+import sys
+_bare = frozenset(sys.modules)
+import zygote
+zygote.main(%d, _bare)
+sys.path.remove("/tmp")
+sys.path_importer_cache.pop("/tmp", None)
+del sys.modules["zygote"]
+raise ImportError(name="sitecustomize")  # site takes this for "there is none", and forgets this module
+"""
+
+if __name__ == "__main__":
+    main()

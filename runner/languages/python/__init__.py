@@ -1,0 +1,139 @@
+"""Python: the zygote is the interpreter itself, and a run is a fork of it that goes on (see ``engines.fork.zygote``).
+
+A run goes on in the forked interpreter when it starts ``main.py`` and sets nothing that an interpreter reads at its own
+start; else the interpreter is exec'd. Nothing is compiled ahead.
+
+Versions are found on PATH and where pyenv and Debian keep them; each is proved by its self-test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jobs.languages import Language, version_key
+from jobs.limits import DEFAULTS
+from jobs.submission import SourceFile, Submission
+from runner.languages.contract import (
+    ENVIRONMENT,
+    Artifact,
+    Boot,
+    Build,
+    Installation,
+    Mount,
+    Probe,
+    Report,
+    Room,
+    Run,
+    Sources,
+)
+
+MAIN = "main.py"
+OLDEST = (3, 8)
+_ASK = "import sys; print('.'.join(map(str, sys.version_info[:3])), sys.base_prefix, sys.implementation.name)"
+_MEMORY = re.compile(rb"^(?:\w+\.)*MemoryError\b", re.M)
+
+
+class Python:
+    """See ``contract.Support``."""
+
+    language = Language.PYTHON
+
+    def discover(self) -> Sequence[Installation]:
+        found: dict[str, Installation] = {}
+        for executable in _candidates():
+            installation = _ask(executable)
+            if installation is not None:
+                found.setdefault(installation.version, installation)
+        return sorted(found.values(), key=lambda one: version_key(one.version), reverse=True)
+
+    def prepare(self, installation: Installation, cache: Path, report: Report) -> Installation:
+        return installation
+
+    def boots(self, installation: Installation) -> Sequence[Boot]:
+        return (Boot(room=Room.RUN, argv=(installation.details["executable"],), interpreter=True),)
+
+    def sources(self, submission: Submission) -> Sources:
+        if submission.code is not None:
+            return Sources(files=(SourceFile(name=MAIN, content=submission.code),), entry=MAIN)
+        return Sources(files=submission.files, entry=submission.entry or submission.files[0].name)
+
+    def build(self, installation: Installation, sources: Sources, flags: tuple[str, ...] | None) -> Build | None:
+        return None
+
+    def run(
+        self,
+        installation: Installation,
+        sources: Sources,
+        artifact: Artifact,
+        args: tuple[str, ...],
+        submission: Submission,
+    ) -> Run:
+        goes_on = sources.entry == MAIN and submission.tty is None and not any(map(_read_at_start, submission.env))
+        argv = (installation.details["executable"], sources.entry, *args)
+        return Run(argv=argv, go=b"" if goes_on else None)
+
+    def gave_up_for_memory(self, exit_code: int | None, signal: str | None, stderr_tail: bytes) -> bool:
+        return exit_code == 1 and _MEMORY.search(stderr_tail.rpartition(b"Traceback")[2]) is not None
+
+    def probes(self, installation: Installation) -> Sequence[Probe]:
+        program = b"import sys\nprint(sys.version.split()[0], sum(map(int, input().split())))\n"
+        submission = Submission(
+            language=Language.PYTHON, code=program, stdin=b"20 22\n", timeout_s=10, memory_mb=256, limits=DEFAULTS
+        )
+        return (Probe(submission=submission, stdout=f"{installation.version} 42\n".encode()),)
+
+
+def _read_at_start(variable: tuple[str, str]) -> bool:
+    """Whether an interpreter reads the variable once, at its start, so that a forked one cannot honour it."""
+    name = variable[0]
+    return name.startswith(("PYTHON", "LC_", "LD_", "MALLOC_", "GLIBC_")) or name in (
+        "LANG",
+        "LANGUAGE",
+        "HOME",
+        "PATH",
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    """Interpreters that may be here, those that PATH finds first."""
+    for folder in [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/usr/local/bin"]:
+        yield from sorted(Path(folder or ".").glob("python3*"), reverse=True)
+    for home in (os.environ.get("PYENV_ROOT", ""), str(Path.home() / ".pyenv"), "/opt/pyenv"):
+        if home:
+            yield from sorted(Path(home, "versions").glob("*/bin/python3"))
+
+
+def _ask(executable: Path) -> Installation | None:
+    if not re.fullmatch(r"python3(\.\d+)?", executable.name) or not os.access(executable, os.X_OK):
+        return None
+    try:
+        answer = subprocess.run(
+            [executable, "-I", "-S", "-c", _ASK],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = answer.stdout.split()
+    if answer.returncode or len(words) != 3 or words[2] != "cpython" or version_key(words[0])[:2] < OLDEST:
+        return None
+    version, prefix = words[0], Path(words[1])
+    name = "python" + ".".join(version.split(".")[:2])
+    real = next((prefix / "bin" / each for each in (name, "python3") if (prefix / "bin" / each).exists()), None)
+    if real is None:
+        return None
+    if prefix == Path("/usr"):
+        return Installation(language=Language.PYTHON, version=version, details={"executable": str(real)})
+    return Installation(
+        language=Language.PYTHON,
+        version=version,
+        mounts=(Mount(source=str(prefix), target=str(prefix)),),  # where it was built for: its libraries are found so
+        path=f"{prefix}/bin:{ENVIRONMENT['PATH']}",
+        details={"executable": str(real)},
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import asdict
 
 from yurt.commands import exits
 from yurt.commands.tables import table
@@ -23,7 +24,7 @@ def status(options: argparse.Namespace) -> int:
         print(f"no network runs in {folder.path}; start one with: yurt up --data {folder.path}")
         return exits.FAULT
     for place in state.places:
-        print(f"{place.region}  {place.url}  {'ready' if place.ready else 'starting'}")
+        print(f"{place.region}  {'ready' if place.ready else 'starting'}  {place.url}  {place.nats}")
     rows = [[process.role, process.region, str(process.pid)] for process in state.processes]
     print(table(["ROLE", "REGION", "PID"], rows, right=[2]))
     return exits.OK
@@ -51,7 +52,7 @@ def _as_json(state: State) -> dict[str, object]:
     return {
         "running": state.alive,
         "pid": state.pid or None,
-        "regions": [{"region": place.region, "url": place.url, "ready": place.ready} for place in state.places],
+        "regions": [asdict(place) for place in state.places],
         "processes": [
             {"role": process.role, "region": process.region, "pid": process.pid} for process in state.processes
         ],

@@ -1,0 +1,46 @@
+# Yurt: everything a person types here. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.set-up
+
+.PHONY: help setup demo test check bench lock clean toolchains
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: toolchains $(STAMP) ## what Yurt needs, in .venv, from the lock file; toolchains where apt and root allow it
+
+demo: setup ## start the network, run programs in all six languages, show what they did, stop
+	@$(BIN)/python -m yurt.demo
+
+test: setup ## every test, the ones with the whole network too
+	@$(BIN)/python -m pytest
+
+check: setup ## format, lint, types, import contracts and the fast tests, in under 90 seconds
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q -m "not network"
+
+bench: setup ## measure what SPEC.md promises, beside the bare tools
+	@$(BIN)/python -m bench
+
+lock: setup ## resolve the dependencies of pyproject.toml anew, into requirements.lock (needs uv)
+	@printf 'hatchling>=1.27\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --group dev pyproject.toml - --output-file requirements.lock
+
+clean: ## remove what was built, measured and set up here
+	@rm -rf .venv .yurt .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/out
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+toolchains:
+	@.ci/toolchains
+
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/environment $(PYTHON) $(STAMP)

@@ -1,12 +1,16 @@
 const SIDE: usize = 6;
 
 fn neighbours(world: &[[bool; SIDE]; SIDE], row: usize, column: usize) -> usize {
-    let around = |at: usize| [(at + SIDE - 1) % SIDE, at, (at + 1) % SIDE];
-    let alive = around(row)
-        .into_iter()
-        .flat_map(|r| around(column).map(move |c| (r, c)))
-        .filter(|&(r, c)| (r, c) != (row, column) && world[r][c]);
-    alive.count()
+    let mut alive = 0;
+    for down in [SIDE - 1, 0, 1] {
+        for right in [SIDE - 1, 0, 1] {
+            let here = (down, right) == (0, 0);
+            if !here && world[(row + down) % SIDE][(column + right) % SIDE] {
+                alive += 1;
+            }
+        }
+    }
+    alive
 }
 
 fn main() {

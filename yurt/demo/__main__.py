@@ -1,4 +1,4 @@
-"""Start a network, run every program of the catalogue, show the results, stop. Exit code 0: all ended as they should."""
+"""Start a network, run every program of the catalogue, show the results, stop. Exit code 0: all as they should."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Child:
             try:
                 await asyncio.wait_for(self._exited.wait(), self.plan.drain_s)
             except TimeoutError:
-                self._say(f"the {self.plan.role} did not end in {self.plan.drain_s:.0f} s and was killed")
+                self._say(f"the {self.plan.role} did not end in {self.plan.drain_s:g} s and was killed")
                 self.kill()
                 await self._exited.wait()
         if self._keeper is not None:

@@ -47,7 +47,7 @@ class Stream:
 
     async def stdin(self, data: bytes) -> None:
         """Bytes for the program's standard input; the submission must have been ``interactive``."""
-        await self._say({"type": "stdin", "data": base64.b64encode(data).decode(), "encoding": "base64"})
+        await self._say({"type": "stdin", "data": base64.b64encode(data).decode()})
 
     async def stdin_eof(self) -> None:
         await self._say({"type": "stdin_eof"})

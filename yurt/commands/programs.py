@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--env", metavar="NAME=VALUE", action="append", help="an environment variable, repeatable")
     group.add_argument("--timeout", metavar="S", type=float, help="seconds the run may take, 1 to 30, default 10")
     group.add_argument("--memory", metavar="MB", type=int, help="memory in MB, 64 to 512, default 256")
-    group.add_argument("--compile-flags", metavar="FLAGS", help='in place of the language\'s own, such as "-O2 -Wall"')
+    group.add_argument(
+        "--compile-flags", metavar="FLAGS", help="in place of the language's own: --compile-flags='-O2 -Wall'"
+    )
     group.add_argument("--priority", choices=("high", "normal", "low"), help="default normal")
 
 

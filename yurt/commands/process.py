@@ -27,16 +27,21 @@ def runner(options: argparse.Namespace) -> int:
 
 def add_settings(parser: argparse.ArgumentParser, role: str) -> None:
     """``--config``, and a flag for each setting of the role, so that ``--help`` lists them all."""
-    settings: type
-    if role == "gateway":
-        from gateway.settings import Settings as settings
-    else:
-        from runner.settings import RunnerSettings as settings
     parser.add_argument("--config", metavar="FILE", help="a TOML file with any of the settings below")
     group = parser.add_argument_group("settings", "each also as YURT_<NAME> in the environment; the later wins")
-    for field in dataclasses.fields(settings):
+    for field in dataclasses.fields(_settings_of(role)):
         known = "" if field.default is dataclasses.MISSING else f"default {field.default}"
         group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=known)
+
+
+def _settings_of(role: str) -> Any:
+    if role == "gateway":
+        from gateway.settings import Settings
+
+        return Settings
+    from runner.settings import RunnerSettings
+
+    return RunnerSettings
 
 
 def _sources(options: argparse.Namespace) -> dict[str, Any]:

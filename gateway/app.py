@@ -1,0 +1,205 @@
+"""A gateway process, from settings to its last answer. The only module here that constructs what touches the outside.
+
+``serve`` reads as its life: connect, build the desk, subscribe, listen, wait for the word to stop, leave. Leaving: no
+new connections, ``/readyz`` says so, requests that wait for a result get their time (``drain_s``) and then their 202,
+listeners are sent away with 1001 (they come back to another gateway with the number they have), and the bus is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from aiohttp import WSCloseCode, web
+
+from gateway import routes
+from gateway.admission import Admission
+from gateway.archive import Archive
+from gateway.backlog import Backlog
+from gateway.desk import Desk
+from gateway.feed import Feed
+from gateway.feeds import Feeds
+from gateway.handlers.about import gauges
+from gateway.listing import Listing
+from gateway.metrics import Exposition, Metrics
+from gateway.records import Records
+from gateway.roster import Roster
+from gateway.settings import Settings, check_exposure, gateway_name, region_of
+from gateway.warden import EVERY_S, Warden
+from jobs import streams
+from jobs.errors import ConfigFault, Unavailable, WireFault
+from jobs.limits import BODY_BYTES
+from jobs.region import Region
+from jobs.service import life, logs
+from jobs.service.bus import Bus
+from jobs.states import State
+
+log = logging.getLogger("gateway")
+
+CONNECT_S = 30.0
+SHUTDOWN_S = 3.0  #: for answers that are being written when everything else is over
+
+
+def run(settings: Settings) -> int:
+    """What ``yurt gateway`` does; the exit code."""
+    logs.set_up(level=settings.log_level, role="gateway")
+
+    async def main(stop: asyncio.Event) -> None:
+        await serve(settings, stop)
+
+    return life.run(main)
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+) -> None:
+    """Serve until *stop* is set. *on_ready* is called with our URL once requests are answered."""
+    region = region_of(settings)
+    name = gateway_name(settings, region)
+    check_exposure(settings, tls=ssl_context is not None)
+    bus = await Bus.connect(settings.nats_urls, name=f"gateway-{name}", wait_s=CONNECT_S, no_echo=True)
+    async with AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(bus.close)
+        await bus.ensure(streams.plan(region))
+        desk = make_desk(settings, bus, region, name)
+        tasks = life.Tasks()
+        cleanup.push_async_callback(tasks.cancel)
+        await start(desk, tasks)
+        cleanup.push_async_callback(desk.feeds.close)
+        runner = web.AppRunner(
+            make_app(desk),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=SHUTDOWN_S,
+            keepalive_timeout=75.0,
+        )
+        await runner.setup()
+        cleanup.push_async_callback(runner.cleanup)
+        url = await _listen(runner, settings, ssl_context)
+        _settle_memory()
+        logs.event(log, "gateway_ready", url=url, region=region.name, gateway=name)
+        if on_ready is not None:
+            on_ready(url)
+        await life.first(stop.wait(), tasks.failed.wait())
+        await _leave(desk, runner)
+    logs.event(log, "gateway_stopped", gateway=name)
+
+
+def make_desk(
+    settings: Settings,
+    bus: Bus,
+    region: Region,
+    gateway: str,
+    *,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Desk:
+    """All the parts, joined. Nothing is sent yet."""
+    metrics, listing = Metrics(), Listing()
+
+    def on_end(feed: Feed) -> None:
+        if feed.result is not None:
+            metrics.ended(feed.result)
+            entry = listing.get(feed.id)
+            if entry is not None:
+                entry.end(feed.result)
+
+    def on_change(feed: Feed) -> None:
+        entry = listing.get(feed.id)
+        if entry is not None and feed.running is not None:
+            entry.state, entry.version = State.RUNNING, feed.running.version
+
+    feeds = Feeds(bus=bus, region=region.name, gateway=gateway, on_end=on_end, on_change=on_change)
+    roster = Roster(region=region.name, now_s=now_s)
+    backlog = Backlog(bus=bus, region=region, roster=roster, now_s=now_s)
+    admission = Admission(
+        bus=bus,
+        region=region,
+        gateway=gateway,
+        feeds=feeds,
+        listing=listing,
+        backlog=backlog,
+        metrics=metrics,
+        now_ms=now_ms,
+    )
+    return Desk(
+        settings=settings,
+        region=region,
+        gateway=gateway,
+        bus=bus,
+        feeds=feeds,
+        archive=Archive(bus=bus, region=region.name, feeds=feeds),
+        roster=roster,
+        backlog=backlog,
+        admission=admission,
+        listing=listing,
+        records=Records(bus=bus, region=region.name),
+        metrics=metrics,
+        exposition=Exposition(metrics, lambda: gauges(backlog, roster, feeds)),
+        now_ms=now_ms,
+    )
+
+
+async def start(desk: Desk, tasks: life.Tasks) -> None:
+    """Hear runners and output, and keep up what must be kept up."""
+    await desk.feeds.start()
+    await desk.roster.start(desk.bus)
+    warden = Warden(
+        bus=desk.bus, region=desk.region, admission=desk.admission, archive=desk.archive, now_ms=desk.now_ms
+    )
+    tasks.start(desk.feeds.keep_up(), "feeds")
+    tasks.start(_watch(warden), "warden")
+
+
+async def _watch(warden: Warden) -> None:
+    while True:
+        await asyncio.sleep(EVERY_S)
+        try:
+            await warden.look()
+        except (Unavailable, WireFault) as fault:
+            log.warning("action=warden_failed fault=%s", fault)
+
+
+def make_app(desk: Desk) -> web.Application:
+    """The HTTP application over a desk."""
+    app = web.Application(client_max_size=BODY_BYTES)
+    routes.add(app, desk)
+    return app
+
+
+async def _listen(runner: web.AppRunner, settings: Settings, ssl_context: ssl.SSLContext | None) -> str:
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=ssl_context, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigFault(f"port: {settings.host}:{settings.port} cannot be listened on: {error.strerror}") from error
+    port = runner.addresses[0][1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if ssl_context else 'http'}://{host}:{port}"
+
+
+def _settle_memory() -> None:
+    """The collector passes over what lives as long as the process, and runs less often under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+async def _leave(desk: Desk, runner: web.AppRunner) -> None:
+    desk.leaving.begun = True
+    for site in list(runner.sites):
+        await site.stop()
+    await desk.feeds.drain(desk.settings.drain_s)
+    await asyncio.gather(
+        *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"this gateway is stopping") for socket in desk.sockets),
+        return_exceptions=True,
+    )

@@ -1,0 +1,98 @@
+"""A real NATS server for whichever test wants one, and a connection to it. Started once a test run, in a temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from jobs.limits import MESSAGE_BYTES
+from jobs.service.bus import Bus
+
+START_S = 10.0
+
+
+@dataclass
+class NatsServer:
+    """A server process on a port of its own; ``stop`` and ``start`` play an outage, with the data kept."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = self.folder / "nats.conf"
+        config.write_text(
+            f'listen: "127.0.0.1:{self.port}"\n'
+            f"max_payload: {MESSAGE_BYTES}\nmax_pending: {4 * MESSAGE_BYTES}\n"
+            f'jetstream {{ store_dir: "{self.folder / "data"}", max_mem: 1G, max_file: 4G }}\n'
+        )
+        with (self.folder / "nats.log").open("ab") as log:
+            self.process = subprocess.Popen([_binary(), "-c", str(config)], stdout=log, stderr=log)
+        deadline = time.monotonic() + START_S
+        while not _answers(self.port):
+            assert time.monotonic() < deadline and self.process.poll() is None, (self.folder / "nats.log").read_text()
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _binary() -> str:
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    assert found, "nats-server is not installed; `make setup` installs it"
+    return found
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            return connection.recv(4) == b"INFO"
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One server for the whole run: tests keep apart by naming regions of their own."""
+    server = NatsServer(folder=tmp_path_factory.mktemp("nats"), port=free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A server that the test may kill."""
+    server = NatsServer(folder=tmp_path, port=free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    connected = await Bus.connect([nats_server.url], name="test")
+    yield connected
+    await connected.close()

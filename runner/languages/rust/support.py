@@ -41,7 +41,7 @@ ALLOWED_FLAGS = (
     "--cfg=*",
     "--check-cfg=*",
     "--cap-lints=*",
-    *(f"-{level}{name}" for level in "AWDF" for name in ("*",)),
+    "-[AWDF]*",  # lints
 )
 
 _OUT_OF_MEMORY = re.compile(rb"^memory allocation of \d+ bytes failed", re.MULTILINE)
@@ -80,8 +80,10 @@ class Rust:
 
     def build(self, installation: Installation, sources: Sources, flags: tuple[str, ...] | None) -> Build:
         chosen = complete(flags or (), edition=declared_edition(sources.files))
-        library = installation.details["library"]
-        linking = ("-Cprefer-dynamic", f"-Clink-arg=-Wl,-rpath,{library}") if may_link_shared(chosen) else ()
+        library = installation.details.get("shared_library")
+        linking = (
+            ("-Cprefer-dynamic", f"-Clink-arg=-Wl,-rpath,{library}") if library and may_link_shared(chosen) else ()
+        )
         command = (
             installation.details["rustc"],
             f"--crate-name={crate_name(sources.entry)}",
@@ -141,7 +143,7 @@ def complete(flags: tuple[str, ...], *, edition: str | None) -> tuple[str, ...]:
 
 
 def may_link_shared(flags: tuple[str, ...]) -> bool:
-    """The shared standard library unwinds and is compiled already: not for panic=abort, nor for link-time optimisation."""
+    """The shared standard library unwinds and is compiled: no use for panic=abort and link-time optimisation."""
     return not any(word in flag for flag in flags for word in ("panic=abort", "lto="))
 
 
@@ -169,8 +171,10 @@ def _installation(toolchain: toolchains.Toolchain) -> Installation:
     """The toolchain at its place in the room; a system's own compiler is in the base userland already."""
     in_userland = toolchain.root == Path("/usr")
     root = "/usr" if in_userland else f"/opt/rust-{toolchain.version}"
-    library = toolchain.root / "lib/rustlib" / toolchain.host / "lib"
-    details = {"rustc": f"{root}/bin/rustc", "library": f"{root}/{library.relative_to(toolchain.root)}"}
+    library = f"lib/rustlib/{toolchain.host}/lib"
+    details = {"rustc": f"{root}/bin/rustc"}
+    if any((toolchain.root / library).glob("libstd-*.so")):
+        details["shared_library"] = f"{root}/{library}"
     if version_key(toolchain.version)[:2] < _OWN_LINKER and (linker := _linker()):
         details["linker"] = f"-Clink-arg=-fuse-ld={linker}"
     return Installation(

@@ -45,5 +45,5 @@ def _settings_of(role: str) -> Any:
 
 
 def _sources(options: argparse.Namespace) -> dict[str, Any]:
-    flags = {name: value for name, value in vars(options).items() if name not in ("config", "do", "command")}
-    return {"file": Path(options.config) if options.config else None, "environ": os.environ, "flags": flags}
+    file = Path(options.config) if options.config else None
+    return {"file": file, "environ": os.environ, "flags": vars(options)}

@@ -127,7 +127,7 @@ def _plan(layout: Layout, role: str, argv: list[str], environ: Mapping[str, str]
         argv=argv,
         log=log,
         folder=layout.folder,
-        environ={**environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        environ={**environ, "PYTHONPATH": path},
         drain_s=drain_s,
     )
 

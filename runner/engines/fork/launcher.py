@@ -2,7 +2,7 @@
 
 Run by the runner as ``python -I launcher.py CONFIG_FD``, as root, with the control socket on descriptor 3. Its phases,
 in order: ``apart`` (namespaces), ``lay_out`` (folders, read-only binds, devices, /etc), ``pivot``, then either exec of
-the language's own interpreter, stopped in ``import site`` by a ``sitecustomize`` of ours, or the zygote right here.
+the language's own interpreter on ``goes_on``, or the zygote right here.
 
 The root is a small tmpfs, read-only once it is laid out, in which host folders are bound read-only. ``/tmp`` of this
 root holds the zygote's source for the interpreter to import; every sandbox mounts its own ``/tmp`` over it.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import marshal
 import os
+import re  # noqa: F401  # loaded for the zygote, which finds no library once it has pivoted
+import resource
 import shutil
 import signal
 import stat
@@ -24,6 +26,7 @@ import zygote  # it lies beside this file, and must be importable without our pa
 
 MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT = 4096, 16384, 1 << 18, 32
 MNT_DETACH = 2
+STACK_ROOM = 512 << 20
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, 155)
 
 FOLDERS = ("dev/shm", "etc", "proc", "sys", "tmp", "usr", "var", "workspace", "box", "run", "home", "opt", "root")
@@ -95,8 +98,8 @@ def lay_out(root: Path, config: dict) -> None:
     for source, target in config["mounts"]:
         bind(source, root / target.lstrip("/"))
     if config["interpreter"]:
-        shutil.copyfile(zygote.__file__, root / "tmp/zygote.py")
-        (root / "tmp/sitecustomize.py").write_text(SITECUSTOMIZE % config["config_fd"])
+        for name in ("zygote.py", "goes_on.py"):
+            shutil.copyfile(Path(__file__).parent / name, root / "tmp" / name)
     for name in ("tmp", "dev/shm"):
         (root / name).chmod(0o1777)
 
@@ -133,20 +136,12 @@ def become_zygote(config: dict) -> None:
         return
     for fd in (zygote.CONTROL_FD, config["proc_fd"], *config["cgroup_fds"]):
         os.set_inheritable(fd, True)
-    os.execve(config["interpreter"], [config["shown"], "/workspace/main.py"], {**config["env"], "PYTHONPATH": "/tmp"})
+    _, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    room = STACK_ROOM if hard == resource.RLIM_INFINITY else min(STACK_ROOM, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (room, hard))  # where memory is mapped leaves this much for its stack
+    env = {**config["env"], "ZYGOTE_CONFIG": str(config["config_fd"])}
+    os.execve(config["interpreter"], [config["shown"], "/tmp/goes_on.py"], env)
 
-
-#: Runs in ``import site`` of the language's interpreter; what follows ``main`` runs in each program, once.
-SITECUSTOMIZE = """\
-import sys
-_bare = frozenset(sys.modules)
-import zygote
-zygote.main(%d, _bare)
-sys.path.remove("/tmp")
-sys.path_importer_cache.pop("/tmp", None)
-del sys.modules["zygote"]
-raise ImportError(name="sitecustomize")  # site takes this for "there is none", and forgets this module
-"""
 
 if __name__ == "__main__":
     main()

@@ -47,7 +47,7 @@ class Ends:
     stdin: int
     stdout: int
     stderr: int
-    open: set[int] = field(default_factory=set)
+    open: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.open = {self.stdin, self.stdout, self.stderr}

@@ -1,8 +1,7 @@
 """The zygote: one process a language version, which forks sandboxes ahead. Self-contained: standard library only.
 
 It runs inside the language's root (``launcher`` built it and pivoted into it), as root, single-threaded. For Python it
-*is* the language's interpreter, stopped inside ``import site``: a sandbox is a fork that returns from there, and the
-interpreter goes on to run ``/workspace/main.py`` as it always would. There is nothing of ours on its stack.
+*is* the language's interpreter: a sandbox is a fork in which ``main`` returns, and ``goes_on`` runs the caller's file.
 
 Theory of operation. The runner and the zygote talk by datagrams on descriptor 3. For each sandbox the zygote makes
 three pipes and forks twice::
@@ -21,24 +20,21 @@ Rules
    program's own rights parses.
 2. When the program ends, init kills and reaps all others before it says so: then the pipes are complete.
 3. The zygote's end ends all its sandboxes (parent-death signal), the runner's end ends the zygote (end of file).
-4. Forked interpreters share this file: it must run on every Python that may be offered (3.8 and later).
+4. Forked interpreters share this file: it runs on every Python that may go on (3.11 and later), and it imports little:
+   what is loaded here is memory of every sandbox, and C modules are used where the Python ones would bring more.
 """
 
 from __future__ import annotations
 
-import array
-import contextlib
+import _signal as signal  # type: ignore[import-not-found]  # what ``signal`` wraps in enums
+import _socket as socket
 import ctypes
-import errno
 import gc
 import marshal
 import mmap
 import os
-import re
 import resource
 import select
-import signal
-import socket
 import stat
 import struct
 import sys
@@ -151,7 +147,7 @@ class Zygote:
 
     def __init__(self, config):
         self.config = config
-        self.control = socket.socket(fileno=CONTROL_FD)
+        self.control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, CONTROL_FD)
         self.children = {}  # pid → (slot, pidfd, network namespace)
         self.pids = {}  # slot → pid
         self.networks = []  # free network namespaces, as descriptors
@@ -226,19 +222,23 @@ class Zygote:
                 return network
             os.close(network)  # sockets that still close are left to the kernel, and to nobody else
         unshare(CLONE_NEWNET)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
             name = ctypes.create_string_buffer(b"lo", 40)
             _check(_libc.ioctl(probe.fileno(), SIOCGIFFLAGS, name), "SIOCGIFFLAGS")
             flags = struct.unpack_from("<h", name.raw, 16)[0]
             struct.pack_into("<h", name, 16, flags | IFF_UP)
             _check(_libc.ioctl(probe.fileno(), SIOCSIFFLAGS, name), "SIOCSIFFLAGS")
             return _check(_libc.ioctl(probe.fileno(), SIOCGSKNS, 0), "SIOCGSKNS")
+        finally:
+            probe.close()
 
     def _is_quiet(self):
         for name in ("sockstat", "sockstat6"):
             fd = os.open("thread-self/net/" + name, os.O_RDONLY, dir_fd=self.config["proc_fd"])
             try:
-                if _BUSY.search(os.read(fd, 4096)):
+                words = os.read(fd, 4096).split()
+                if any(word in _BUSY and count != b"0" for word, count in zip(words, words[1:])):
                     return False
             except OSError:
                 return False
@@ -247,11 +247,12 @@ class Zygote:
         return True
 
 
-_BUSY = re.compile(rb"(?:inuse|orphan|tw) [1-9]")
+_BUSY = frozenset((b"inuse", b"orphan", b"tw"))
 
 
 def _send_with(control, message, descriptors):
-    control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
+    rights = struct.pack("<%di" % len(descriptors), *descriptors)
+    control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
 # -- process 1 of a sandbox ---------------------------------------------------------------------------------------
@@ -451,14 +452,16 @@ class Program:
     def _go_on(self, order):
         """Make this interpreter look as if it had just been started on /workspace/main.py."""
         sys.argv[:] = ["main.py"] + order["args"]
+        sys.orig_argv[:] = [self.config["shown"]] + sys.argv
+        sys.path[0] = "/workspace"
         for name in list(os.environ):
             if name not in order["env"]:
                 del os.environ[name]
         os.environ.update(order["env"])
         own = {os.path.relpath(path, "/workspace").split("/")[0] for path, _, _ in order["files"]}
         local = {name[:-3] if name.endswith(".py") else name for name in own} - {"main"}
-        for name in list(sys.modules):
-            if name.split(".")[0] in local and name not in self.config["bare_modules"]:
+        for name in list(sys.modules) if local else ():
+            if name.partition(".")[0] in local and name not in self.config["bare"]:
                 del sys.modules[name]  # the caller's own module of that name wins
         if "TZ" in order["env"]:
             time.tzset()
@@ -537,6 +540,8 @@ def run_commands(commands, env):
 
 def glob_pattern(glob):
     """A path pattern: ``*`` and ``?`` stay in a folder, ``**`` crosses, neither matches a leading dot."""
+    import re  # only here, and in a process that ends soon
+
     parts = []
     for part in glob.split("/"):
         if part == "**":
@@ -607,7 +612,7 @@ def _copy(fd, write, size):
     while size:
         part = os.read(fd, min(size, 1 << 16))
         if not part:
-            raise OSError(errno.EIO, "the file shrank")
+            raise OSError("the file shrank")
         _write_all(write, part)
         size -= len(part)
 
@@ -627,7 +632,7 @@ def show_as(argv, env, proc_fd):
     The kernel takes the new places only in one piece with all others of the memory map, which /proc tells.
     """
     words = [word.encode() + b"\0" for word in argv] + [("%s=%s\0" % pair).encode() for pair in env.items()]
-    page = mmap.mmap(-1, 1 + sum(map(len, words)))
+    page = mmap.mmap(-1, 1 + sum(map(len, words)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     page.write(b"".join(words))
     _SHOWN.append(page)
     start = ctypes.addressof(ctypes.c_char.from_buffer(page))
@@ -640,26 +645,35 @@ def show_as(argv, env, proc_fd):
     _libc.sbrk.restype = ctypes.c_void_p
     places = [*map(int, (*code, *data, brk_start)), _libc.sbrk(0), int(stack), start, middle, middle, end]
     new_map = struct.pack("<11QQIi", *places, 0, 0, -1)
-    with contextlib.suppress(OSError):  # a kernel without checkpoint support: then our own words are seen
-        size = ctypes.c_ulong(len(new_map))
-        _check(_libc.prctl(PR_SET_MM, PR_SET_MM_MAP, new_map, size, 0), "prctl")
+    # A kernel without checkpoint support refuses this; then our own words are seen there, which is no harm.
+    _libc.prctl(PR_SET_MM, PR_SET_MM_MAP, new_map, ctypes.c_ulong(len(new_map)), 0)
 
 
-_SHOWN = []
+_SHOWN: list = []
 
 
-def main(config_fd, bare_modules=frozenset()):
-    """Be a zygote. Returns only in an interpreter that goes on as a program.
+LOADED: frozenset = frozenset()
+"""The modules that were loaded before a program went on in this interpreter: they are not the program's."""
 
-    *bare_modules*: the names that the interpreter had loaded by itself, which a caller's file cannot shadow either.
-    """
+
+def main(config_fd, loaded=frozenset()):
+    """Be a zygote. Returns only in an interpreter that goes on as a program; *loaded*: what it has loaded so far."""
+    global LOADED
+    LOADED = loaded
     with os.fdopen(config_fd, "rb") as file:
         config = marshal.loads(file.read())
-    config["bare_modules"] = bare_modules
     if config["interpreter"]:
         show_as([config["shown"], "main.py"], config["env"], config["proc_fd"])
         _check(_libc.prctl(PR_SET_NAME, config["shown"].encode(), 0, 0, 0), "prctl")
+        sys.modules.pop("zygote", None)
+        sys.path_importer_cache.pop("/tmp", None)
         compile("[None for _ in ()]", "<warm>", "eval")  # a first compile() costs a fork 1.6 ms
     gc.collect()
     gc.freeze()
     Zygote(config).serve()
+
+
+def end_by(number):
+    """End this process by a signal's own action."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -33,6 +33,7 @@ from runner.languages.contract import (
 
 MAIN = "main.py"
 OLDEST = (3, 8)
+GOES_ON = (3, 11)  #: an older one cannot hide a frame, and is exec'd
 _ASK = "import sys; print('.'.join(map(str, sys.version_info[:3])), sys.base_prefix, sys.implementation.name)"
 _MEMORY = re.compile(rb"^(?:\w+\.)*MemoryError\b", re.M)
 
@@ -54,6 +55,8 @@ class Python:
         return installation
 
     def boots(self, installation: Installation) -> Sequence[Boot]:
+        if version_key(installation.version)[:2] < GOES_ON:
+            return (Boot(room=Room.RUN),)
         return (Boot(room=Room.RUN, argv=(installation.details["executable"],), interpreter=True),)
 
     def sources(self, submission: Submission) -> Sources:
@@ -72,7 +75,12 @@ class Python:
         args: tuple[str, ...],
         submission: Submission,
     ) -> Run:
-        goes_on = sources.entry == MAIN and submission.tty is None and not any(map(_read_at_start, submission.env))
+        goes_on = (
+            version_key(installation.version)[:2] >= GOES_ON
+            and sources.entry == MAIN
+            and submission.tty is None
+            and not any(map(_read_at_start, submission.env))
+        )
         argv = (installation.details["executable"], sources.entry, *args)
         return Run(argv=argv, go=b"" if goes_on else None)
 
@@ -80,11 +88,11 @@ class Python:
         return exit_code == 1 and _MEMORY.search(stderr_tail.rpartition(b"Traceback")[2]) is not None
 
     def probes(self, installation: Installation) -> Sequence[Probe]:
-        program = b"import sys\nprint(sys.version.split()[0], sum(map(int, input().split())))\n"
+        program = b"import sys\nprint(sys.version.split()[0], sum(map(int, input().split())), sys._getframe().f_back)\n"
         submission = Submission(
             language=Language.PYTHON, code=program, stdin=b"20 22\n", timeout_s=10, memory_mb=256, limits=DEFAULTS
         )
-        return (Probe(submission=submission, stdout=f"{installation.version} 42\n".encode()),)
+        return (Probe(submission=submission, stdout=f"{installation.version} 42 None\n".encode()),)
 
 
 def _read_at_start(variable: tuple[str, str]) -> bool:

@@ -1,0 +1,113 @@
+"""How a runner takes jobs: pull requests on three classes, as many as it has room for, best class first, none starved.
+
+Theory of operation. With room to spare the runner keeps pull requests lying on all three queues, so that a job of any
+class is here the moment it is published. When room is scarce (fewer than ``SCARCE`` free slots) it asks one queue at a
+time, with requests that are answered at once: the class to ask is the first, in this order, that may have something:
+
+    1. a lower class that holds fewer slots than its reserved share
+    2. priority, standard, bulk
+
+An empty answer means that the class is left alone until a request on it has lain unanswered or a job of it came. When
+all are empty, requests lie on all three again. At worst two jobs more than there are slots are taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from jobs.service.bus import Bus
+from jobs.service.pull import Delivery, Puller
+from jobs.states import Class
+from jobs.streams import jobs_stream
+
+SCARCE = 4
+LIE_S = 20.0
+SHARES = {Class.PRIORITY: 0.25, Class.STANDARD: 0.5, Class.BULK: 0.25}
+RESERVED = {Class.STANDARD: 0.125, Class.BULK: 0.0625}
+
+OnJob = Callable[[Class, Delivery], None]
+
+
+class Intake:
+    """Pulls for one runner. ``done`` when a job of a class has left its slot."""
+
+    def __init__(self, bus: Bus, *, region: str, fleet: str, slots: int, on_job: OnJob, priority: int = 0) -> None:
+        self._slots, self._on_job, self._priority = slots, on_job, priority
+        self.running = dict.fromkeys(Class, 0)
+        self._maybe = dict.fromkeys(Class, True)  #: the class may have something waiting
+        self._pullers = {
+            job_class: Puller(bus, jobs_stream(region, job_class), fleet, self._receiver(job_class))
+            for job_class in Class
+        }
+        self._stopped = False
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Ask, for as long as the runner lives."""
+        for puller in self._pullers.values():
+            await puller.start()
+        while not self._stopped:
+            self._wake.clear()
+            await self._ask()
+            try:
+                async with asyncio.timeout(LIE_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def stop(self) -> None:
+        """Ask no more; what still comes is for the owner to hand back."""
+        self._stopped = True
+        self._wake.set()
+
+    def done(self, job_class: Class) -> None:
+        self.running[job_class] -= 1
+        self._wake.set()
+
+    @property
+    def free(self) -> int:
+        return self._slots - sum(self.running.values())
+
+    async def _ask(self) -> None:
+        free = self.free
+        if free <= 0 or self._stopped:
+            return
+        if free >= SCARCE or not any(self._maybe.values()):
+            for job_class, puller in self._pullers.items():
+                wanted = max(1, int(free * SHARES[job_class]))
+                missing = wanted - puller.outstanding
+                if missing * 2 >= wanted:
+                    await self._lie(job_class, puller, missing)
+            return
+        lying = sum(puller.outstanding for puller in self._pullers.values())
+        if lying < free:
+            job_class = next(each for each in self._order() if self._maybe[each])
+            puller = self._pullers[job_class]
+            await puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
+
+    async def _lie(self, job_class: Class, puller: Puller, batch: int) -> None:
+        await puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
+
+    def _order(self) -> list[Class]:
+        owed = [each for each, share in RESERVED.items() if self.running[each] < max(1, int(share * self._slots))]
+        return owed + [each for each in Class if each not in owed]
+
+    def _receiver(self, job_class: Class) -> Callable[[Delivery], None]:
+        def receive(delivery: Delivery) -> None:
+            self.running[job_class] += 1
+            self._maybe[job_class] = delivery.pending > 0
+            self._on_job(job_class, delivery)
+            self._wake.set()
+
+        return receive
+
+    def _emptied(self, job_class: Class) -> Callable[[], None]:
+        came_before = self.running[job_class]
+
+        def ended() -> None:
+            if self.running[job_class] <= came_before:
+                self._maybe[job_class] = False
+            self._wake.set()
+
+        return ended

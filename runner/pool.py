@@ -1,0 +1,111 @@
+"""Warm sandboxes of one room of one installation: pitched ahead, handed out once, replaced behind.
+
+The target follows demand: at least ``least``, at most ``most``, one and a half times what the last seconds took.
+A claim waits at most ``CLAIM_S`` for a warm one, then a cold sandbox is pitched, and counted.
+Pitching ahead goes on in one task, a few at a time, so that it never stands before a job that needs its sandbox now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from jobs.errors import SandboxFault
+from jobs.service.logs import event
+from runner.engine import Engine, Sandbox
+from runner.languages.contract import Installation, Room
+
+log = logging.getLogger("pool")
+
+CLAIM_S = 0.1
+DEMAND_S = 2.0
+RETRY_S = 0.5
+
+
+@dataclass
+class Counts:
+    """Since the runner started."""
+
+    warm: int = 0
+    cold: int = 0
+
+
+class Pool:
+    """Make it, ``start`` it, ``claim`` from it, ``close`` it."""
+
+    def __init__(self, engine: Engine, installation: Installation, room: Room, *, least: int, most: int) -> None:
+        self._engine, self._installation, self._room = engine, installation, room
+        self._least, self._most = least, most
+        self._ready: deque[Sandbox] = deque()
+        self._wanted = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._claims: deque[float] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self.counts = Counts()
+
+    def start(self) -> None:
+        self._wanted.set()
+        self._task = asyncio.create_task(self._fill(), name=f"pool {self._installation.name} {self._room}")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while self._ready:
+            self._ready.popleft().strike()
+
+    @property
+    def ready(self) -> int:
+        return len(self._ready)
+
+    async def claim(self) -> tuple[Sandbox, bool]:
+        """A sandbox, and whether it was warm; ``SandboxFault`` where not even a cold one can be had."""
+        self._claims.append(self._loop.time())
+        self._wanted.set()
+        if not self._ready and self._least:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(CLAIM_S):
+                    await self._arrived.wait()
+            except TimeoutError:
+                pass
+        if self._ready:
+            self.counts.warm += 1
+            sandbox = self._ready.popleft()
+            return sandbox, sandbox.warm
+        self.counts.cold += 1
+        return await self._engine.pitch(self._installation, self._room), False
+
+    async def cold(self) -> Sandbox:
+        """A sandbox in which nothing was started ahead."""
+        self.counts.cold += 1
+        return await self._engine.pitch(self._installation, self._room, cold=True)
+
+    def put_back(self, sandbox: Sandbox) -> None:
+        """An unused sandbox, to the front."""
+        self._ready.appendleft(sandbox)
+
+    def _target(self) -> int:
+        horizon = self._loop.time() - DEMAND_S
+        while self._claims and self._claims[0] < horizon:
+            self._claims.popleft()
+        recent = len(self._claims) / DEMAND_S * 0.1  # what a tenth of a second takes: pitching is faster than that
+        return min(self._most, max(self._least, round(recent * 1.5)))
+
+    async def _fill(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while len(self._ready) < self._target():
+                try:
+                    self._ready.append(await self._engine.pitch(self._installation, self._room))
+                except SandboxFault as fault:
+                    event(
+                        log, "pitch_failed", level=logging.WARNING, installation=self._installation.name, why=str(fault)
+                    )
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                self._arrived.set()

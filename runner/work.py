@@ -1,0 +1,289 @@
+"""One delivery from taken to settled: the life of a job on a runner, and what is said of it on the way.
+
+    taken ──▶ readable? not ended yet? in time? attempts left? ──▶ Running is told ──▶ executed ──▶ result stored (the
+    first wins) ──▶ Ended is told ──▶ acknowledged ──▶ slot free
+
+Rules
+1. The job leaves the queue only after its result is stored; a second result is refused by the stream itself.
+2. A fault of ours hands the job back for another attempt; the last attempt's fault becomes a result *failed*.
+3. While a job runs its delivery is kept alive by beats; a runner that dies stops beating, and the job is redelivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from jobs import streams, wire
+from jobs.errors import PlatformFault, Unavailable, WireFault
+from jobs.events import INLINE_BYTES, Chunk, Control, ControlKind, ControlReply, Ended, Running, Stream
+from jobs.job import Job
+from jobs.region import Region
+from jobs.result import Result
+from jobs.service.bus import Bus, Message
+from jobs.service.logs import event
+from jobs.service.pull import Delivery
+from jobs.states import Cause, Class, State
+from runner.execute import Execution, unstarted
+from runner.shelves import Shelves
+from runner.tape import Tape
+
+log = logging.getLogger("work")
+
+STORE_FOR_S = 60.0
+HAND_BACK_S = 0.5
+CANCELLED_KEPT = 10_000
+SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
+
+
+class Work:
+    """Every job that this runner has."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        shelves: Shelves,
+        region: Region,
+        *,
+        runner: str,
+        on_done: Callable[[Class, Result | None], None],
+    ) -> None:
+        self._bus, self._shelves, self._region = bus, shelves, region
+        self._runner, self._on_done = runner, on_done
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deliveries: set[Delivery] = set()
+        self._executions: dict[str, Execution] = {}
+        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._draining = False
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def take(self, job_class: Class, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._settle(job_class, delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def beat(self) -> None:
+        """Keep the deliveries of running jobs alive."""
+        while True:
+            await asyncio.sleep(self._region.delivery.ack_wait_s / 3)
+            for delivery in list(self._deliveries):
+                try:
+                    await delivery.in_progress()
+                except Unavailable:
+                    break
+
+    async def drain(self, deadline_s: float) -> None:
+        """Running jobs end, those that only now arrive go back; past the deadline the rest goes back too."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=deadline_s)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def running(self) -> int:
+        return len(self._executions)
+
+    # -- control ------------------------------------------------------------------------------------------------
+
+    def on_control(self, message: Message) -> None:
+        try:
+            control = wire.unpack_as(Control, message.data)
+        except WireFault as fault:
+            event(log, "control_unreadable", level=logging.WARNING, why=str(fault))
+            return
+        execution = self._executions.get(control.execution_id)
+        if execution is None:
+            if control.kind is ControlKind.CANCEL:  # it may be on its way to us
+                self._cancelled[control.execution_id] = None
+                while len(self._cancelled) > CANCELLED_KEPT:
+                    self._cancelled.popitem(last=False)
+            return
+        problem = _obey(execution, control)
+        if message.reply:
+            reply = wire.pack(ControlReply(accepted=not problem, problem=problem))
+            self._say(message.reply, reply)
+
+    # -- one job ------------------------------------------------------------------------------------------------
+
+    async def _settle(self, job_class: Class, delivery: Delivery) -> None:
+        result: Result | None = None
+        self._deliveries.add(delivery)
+        try:
+            if self._draining:
+                await delivery.hand_back()
+                return
+            job = await self._readable(delivery)
+            if job is not None:
+                result = await self._answer(job, delivery)
+        except Unavailable as fault:  # NATS is away: the job is redelivered, here or elsewhere
+            event(log, "job_left", level=logging.WARNING, why=str(fault))
+        except asyncio.CancelledError:
+            await delivery.hand_back()
+            raise
+        finally:
+            self._deliveries.discard(delivery)
+            self._on_done(job_class, result)
+
+    async def _readable(self, delivery: Delivery) -> Job | None:
+        try:
+            return wire.unpack_as(Job, delivery.data)
+        except WireFault as fault:
+            event(log, "job_unreadable", level=logging.ERROR, why=str(fault))
+            await self._bus.keep(streams.dead_subject(self._region.name, "unreadable"), delivery.data)
+            await delivery.give_up()
+            return None
+
+    async def _answer(self, job: Job, delivery: Delivery) -> Result | None:
+        attempt = delivery.attempt
+        again = attempt > 1 or job.id in self._cancelled
+        if again and await self._is_answered(job):
+            await delivery.acknowledge()
+            return None
+        result = await self._attempt(job, attempt)
+        if result is None:
+            await delivery.hand_back(HAND_BACK_S)
+            return None
+        await self._store(job, result)
+        await delivery.acknowledge()
+        _log_done(job, result)
+        return result
+
+    async def _is_answered(self, job: Job) -> bool:
+        subject = streams.results_subject(job.region, job.id)
+        return await self._bus.last(streams.results_stream(job.region), subject) is not None
+
+    async def _attempt(self, job: Job, attempt: int) -> Result | None:
+        """A result, or None when it should be tried again."""
+        most = self._region.delivery.max_attempts
+        who = {"runner": self._runner, "attempt": attempt}
+        if attempt > most:
+            words = f"The runner that had it was lost, {most} times."
+            return unstarted(job, State.FAILED, cause=Cause.LOST_RUNNER, message=words, **who)  # type: ignore[arg-type]
+        if time.time() * 1000 > job.start_by_ms and attempt == 1:
+            words = "No runner could start it before its deadline."
+            return unstarted(job, State.EXPIRED, cause=Cause.PLATFORM, message=words, **who)  # type: ignore[arg-type]
+        try:
+            return await self._execute(job, attempt)
+        except PlatformFault as fault:
+            event(log, "attempt_failed", level=logging.WARNING, execution_id=job.id, attempt=attempt, why=str(fault))
+            if attempt < most:
+                return None
+            words = f"The platform could not run it: {fault}."
+            return unstarted(job, State.FAILED, cause=Cause.PLATFORM, message=words, **who)  # type: ignore[arg-type]
+
+    async def _execute(self, job: Job, attempt: int) -> Result:
+        submission = job.submission
+        shelf = self._shelves.find(submission.language, submission.version, submission.variant)
+        if shelf is None:
+            raise PlatformFault(f"this runner has no {submission.language} {submission.version} {submission.variant}")
+        subject = streams.output_subject(job.gateway, job.id)
+        now = int(time.time() * 1000)
+
+        def tell(seq: int, stream: Stream, data: bytes) -> None:
+            chunk = Chunk(execution_id=job.id, attempt=attempt, seq=seq, stream=stream, data=data)
+            self._say(subject, wire.pack(chunk))
+
+        running = Running(
+            execution_id=job.id,
+            runner=self._runner,
+            region=self._region.name,
+            attempt=attempt,
+            started_at_ms=now,
+            version=shelf.installation.version,
+        )
+        await self._bus.publish(subject, wire.pack(running))
+        execution = Execution(
+            job=job,
+            shelf=shelf,
+            builds=self._shelves.builds,
+            building=self._shelves.building,
+            tape=Tape(tell),
+            runner=self._runner,
+            region=self._region.name,
+            attempt=attempt,
+            started_at_ms=now,
+        )
+        self._executions[job.id] = execution
+        try:
+            return await execution.run()
+        finally:
+            del self._executions[job.id]
+
+    async def _store(self, job: Job, result: Result) -> None:
+        """The result where it belongs, however often NATS goes away meanwhile; then everybody is told."""
+        packed = wire.pack(result)
+        deadline = time.monotonic() + STORE_FOR_S
+        while True:
+            try:
+                first = await self._bus.store_first(streams.results_subject(job.region, job.id), packed)
+                break
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(HAND_BACK_S)
+        if not first:
+            event(log, "result_refused", level=logging.WARNING, execution_id=job.id, attempt=result.attempt)
+            return
+        inline = result if len(packed) <= INLINE_BYTES else None
+        ended = wire.pack(Ended(execution_id=job.id, result=inline))
+        await self._bus.publish(streams.output_subject(job.gateway, job.id), ended)
+
+    def _say(self, subject: str, data: bytes) -> None:
+        """At most once, and nobody waits for it."""
+        task = asyncio.create_task(self._bus.publish(subject, data))
+        self._tasks.add(task)
+        task.add_done_callback(self._said)
+
+    def _said(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("not told: %s", task.exception())
+
+
+def _obey(execution: Execution, control: Control) -> str:
+    """What is wrong with it, or the empty string."""
+    interactive = execution.job.submission.interactive
+    if control.kind is ControlKind.CANCEL:
+        execution.stop()
+    elif control.kind in (ControlKind.STDIN, ControlKind.STDIN_EOF) and not interactive:
+        return "the execution is not interactive: submit it with interactive true"
+    elif control.kind is ControlKind.STDIN:
+        execution.feed(control.data)
+    elif control.kind is ControlKind.STDIN_EOF:
+        execution.feed(None)
+    elif control.kind is ControlKind.SIGNAL:
+        if control.signal == "SIGKILL":
+            execution.stop()
+        elif control.signal in SIGNALS:
+            execution.interrupt(SIGNALS[control.signal])
+        else:
+            return f"{control.signal} cannot be sent; SIGINT, SIGTERM and SIGKILL can"
+    else:
+        return "the execution has no terminal"
+    return ""
+
+
+def _log_done(job: Job, result: Result) -> None:
+    times = result.timeline
+    event(
+        log,
+        "job_done",
+        execution_id=job.id,
+        language=job.submission.language,
+        version=result.version,
+        state=result.state,
+        verdict=result.verdict,
+        attempt=result.attempt,
+        queued_ms=times.queued_ms,
+        wait_ms=times.sandbox_wait_ms,
+        compile_ms=times.compile_ms,
+        run_ms=times.run_ms,
+        total_ms=times.total_ms,
+    )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import select
 import shlex
 import stat
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.errors import YurtError
 from jobs.languages import NAMING, Language, find, of_suffix
-from jobs.limits import BODY_BYTES
+from jobs.limits import BODY_BYTES, MIB
+
+_PIPE_S = 0.3  #: a pipe that has not ended by then is passed on live
+_PIPE_BYTES = 4 * MIB  #: what a pipe has beyond this is passed on live
 
 
 class BadInput(YurtError):
@@ -62,11 +68,19 @@ def submission(options: argparse.Namespace, files: list[str], stdin: bytes) -> t
     return language, {name: value for name, value in fields.items() if value is not None}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a program reads: what is there now, and whether more may come on descriptor 0."""
+
+    data: bytes = b""
+    goes_on: bool = False
+
+
 def stdin_of(given: str | None) -> bytes:
-    """What the program reads: the named file, else what is piped in; nothing of a terminal."""
+    """What the program reads: the named file, else what is piped in, to its end; nothing of a terminal."""
     if given is not None and given != "-":
         return _read(Path(given))
-    if sys.stdin is None or sys.stdin.closed or (given is None and _nothing_piped()):
+    if sys.stdin is None or sys.stdin.closed or (given is None and _mode() == "device"):
         return b""
     data = sys.stdin.buffer.read(BODY_BYTES + 1)
     if len(data) > BODY_BYTES:
@@ -74,10 +88,29 @@ def stdin_of(given: str | None) -> bytes:
     return data
 
 
-def _nothing_piped() -> bool:
-    """Whether standard input is a terminal or some other device: no pipe, file or socket."""
+def input_of(given: str | None) -> Input:
+    """The same for a program that is waited for: a pipe that stays open, or has much, is passed on as it comes."""
+    if given not in (None, "-") or sys.stdin is None or sys.stdin.closed or _mode() != "pipe":
+        return Input(data=stdin_of(given))
+    data = b""
+    deadline = time.monotonic() + _PIPE_S
+    while len(data) < _PIPE_BYTES:
+        readable, _, _ = select.select([0], [], [], max(0.0, deadline - time.monotonic()))
+        if not readable:
+            break
+        piece = os.read(0, 1 << 16)
+        if not piece:
+            return Input(data=data)
+        data += piece
+    return Input(data=data, goes_on=True)
+
+
+def _mode() -> str:
+    """What standard input is: a ``file``, a ``pipe`` (or socket), or a ``device`` such as a terminal."""
     mode = os.fstat(sys.stdin.fileno()).st_mode
-    return stat.S_ISCHR(mode)
+    if stat.S_ISREG(mode):
+        return "file"
+    return "pipe" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "device"
 
 
 def _language(given: str | None, entry: Path) -> str:

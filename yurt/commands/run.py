@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from yurt.answers import Complete, Execution, Output, Status
@@ -20,14 +21,15 @@ from yurt.stream import Stream
 
 _PATIENCE_S = 30.0
 _CANCEL_S = 5.0
+_PIECE_BYTES = 1 << 16
 _TOLD_BY_THE_PROGRAM = (None, "ok", "nonzero_exit")
 
 
 def run(options: argparse.Namespace) -> int:
     """Exit codes: ``yurt.commands.exits``."""
-    stdin = b"" if options.interactive else programs.stdin_of(options.stdin)
-    language, fields = programs.submission(options, options.files, stdin)
-    if options.interactive:
+    given = programs.Input(goes_on=True) if options.interactive else programs.input_of(options.stdin)
+    language, fields = programs.submission(options, options.files, given.data)
+    if given.goes_on:
         fields["interactive"] = True
     return asyncio.run(_run(url_of(options), language, fields, options))
 
@@ -52,10 +54,7 @@ async def _show(client: Client, language: str, fields: dict[str, Any], options: 
     execution_id = (await client.submit(language, **fields))["execution_id"]
     try:
         stream = client.stream(execution_id)
-        if options.interactive:
-            with _forwarded(stream):
-                execution = await _follow(stream, quiet=options.json)
-        else:
+        with _forwarded(stream) if "interactive" in fields else contextlib.nullcontext():
             execution = await _follow(stream, quiet=options.json)
     except (asyncio.CancelledError, BrokenPipeError) as error:
         with contextlib.suppress(Problem, NoNetwork, TimeoutError):
@@ -118,21 +117,33 @@ def _pipe_gone() -> int:
 
 
 @contextlib.contextmanager
-def _forwarded(stream: Stream) -> Any:
+def _forwarded(stream: Stream) -> Iterator[None]:
     """Standard input sent to the program as it comes, while inside."""
-    loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[bytes] = asyncio.Queue()
-    loop.add_reader(0, lambda: lines.put_nowait(os.read(0, 1 << 16)))
-    sender = asyncio.create_task(_send(stream, lines), name="stdin")
+    sender = asyncio.create_task(_forward(stream), name="stdin")
     try:
         yield
     finally:
-        loop.remove_reader(0)
         sender.cancel()
 
 
-async def _send(stream: Stream, lines: asyncio.Queue[bytes]) -> None:
-    while data := await lines.get():
-        await stream.stdin(data)
-    asyncio.get_running_loop().remove_reader(0)
-    await stream.stdin_eof()
+async def _forward(stream: Stream) -> None:
+    """One piece after the other, so that a program that reads slowly slows down whoever writes."""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        while data := await _piece():
+            await stream.stdin(data)
+        await stream.stdin_eof()
+
+
+async def _piece() -> bytes:
+    """What comes next on descriptor 0; empty at its end."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    try:
+        loop.add_reader(0, readable.set)
+    except PermissionError:  # a file, or /dev/null: always readable
+        return os.read(0, _PIECE_BYTES)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(0)
+    return os.read(0, _PIECE_BYTES)

@@ -72,7 +72,6 @@ def _layout(options: argparse.Namespace, folder: Folder) -> parts.Layout:
         region=region,
         region_text=text,
         folder=folder.region(region.name),
-        cache=parts.cache_folder(os.environ),
         port=ports.first_free(DEFAULT_PORT) if options.port is None else ports.asked_for(options.port),
         nats_port=ports.any_free(nats_before),
         engine=options.engine,

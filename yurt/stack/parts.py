@@ -20,8 +20,9 @@ from jobs.limits import MESSAGE_BYTES
 from jobs.region import Region, parse
 from yurt.stack.child import Plan
 
-GATEWAY_DRAIN_S = 15.0
-RUNNER_DRAIN_S = 75.0  #: a run of 30 s after a build of 30 s, and then some
+#: how long each may take to end: more than it takes itself by its settings (``drain_s``)
+GATEWAY_DRAIN_S = 25.0
+RUNNER_DRAIN_S = 90.0
 NATS_DRAIN_S = 15.0
 LOG_BYTES = 16 * 1024 * 1024  #: a log larger than this is set aside at the start
 
@@ -36,7 +37,6 @@ class Layout:
     region: Region
     region_text: str  #: the region file
     folder: Path  #: the region's own
-    cache: Path  #: what runners prepare once, shared by all networks of this machine
     port: int
     nats_port: int
     engine: str
@@ -60,15 +60,6 @@ def region_of(file: Path | None, name: str) -> tuple[Region, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigFault(f"the region file {file} cannot be read: {error}") from error
     return parse(text), text
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """``YURT_CACHE``, else the system's cache for root and the person's for others."""
-    if given := environ.get("YURT_CACHE"):
-        return Path(given).absolute()
-    if os.geteuid() == 0:
-        return Path("/var/cache/yurt")
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yurt"
 
 
 def nats_server() -> str:
@@ -101,7 +92,6 @@ def runner(layout: Layout, environ: Mapping[str, str]) -> Plan:
     settings = {
         "region_file": str(_region_file(layout)),
         "nats_urls": [layout.nats],
-        "cache": str(layout.cache),
         "engine": layout.engine,
     }
     return _ours(layout, "runner", settings, environ, RUNNER_DRAIN_S)
@@ -112,6 +102,8 @@ def _ours(layout: Layout, role: str, settings: dict[str, Any], environ: Mapping[
     file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
     set_by_file = {f"YURT_{name.upper()}" for name in settings}
     passed_on = {name: value for name, value in environ.items() if name not in set_by_file | _OURS}
+    if "YURT_CACHE" in passed_on:  # as seen from where we are, not from the region's folder
+        passed_on["YURT_CACHE"] = str(Path(passed_on["YURT_CACHE"]).absolute())
     argv = [sys.executable, "-P", "-m", "yurt", role, "--config", str(file)]
     return _plan(layout, role, argv, passed_on, drain_s)
 

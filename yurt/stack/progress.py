@@ -50,11 +50,13 @@ def parsed(line: str) -> dict[str, str]:
 
 
 def _sentence(action: str, fields: dict[str, str]) -> str | None:
-    name = " ".join(filter(None, (fields.get("language"), fields.get("version"), fields.get("variant"))))
-    if action == "preparing":
-        return f"preparing {fields.get('what') or name}"
+    name = " ".join(filter(None, (fields.get("language"), fields.get("version"))))
+    if action == "preparing" and "step" in fields:
+        return f"preparing {name}: {fields['step']}"
     if action == "offered":
         return f"{name} is ready"
-    if action in ("refused", "not_offered"):
-        return f"{name} is left out: {fields.get('problem') or fields.get('reason') or 'its self-test failed'}"
+    if action == "not_found":
+        return f"{name} is not installed here, and left out"
+    if action == "not_offered":
+        return f"{fields.get('installation', name)} is left out: {fields.get('why', 'its self-test failed')}"
     return None

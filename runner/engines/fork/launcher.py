@@ -29,7 +29,21 @@ MNT_DETACH = 2
 STACK_ROOM = 512 << 20
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, 155)
 
-FOLDERS = ("dev/shm", "etc", "proc", "sys", "tmp", "usr", "var", "workspace", "box", "run", "home", "opt", "root")
+FOLDERS = (
+    "dev/shm",
+    "etc",
+    "proc",
+    "sys/devices/system/cpu",
+    "tmp",
+    "usr",
+    "var",
+    "workspace",
+    "box",
+    "run",
+    "home",
+    "opt",
+    "root",
+)
 LINKS = {
     "bin": "usr/bin",
     "sbin": "usr/sbin",
@@ -55,6 +69,10 @@ FILES = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "etc/resolv.conf": "",
     "etc/timezone": "Etc/UTC\n",
+    # one core's worth, for what asks here instead of the affinity (C++'s hardware_concurrency, Python's cpu_count)
+    "sys/devices/system/cpu/online": "0\n",
+    "sys/devices/system/cpu/possible": "0\n",
+    "sys/devices/system/cpu/present": "0\n",
 }
 COPIES = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/os-release", "etc/mime.types")
 

@@ -160,11 +160,14 @@ class Zygote:
         self.control.send(EVENT.pack(READY, 0, 0, 0, 0))
         self.epoll.register(CONTROL_FD, select.EPOLLIN)
         while True:
-            for fd, _ in self.epoll.poll():
-                if fd != CONTROL_FD:
-                    self._reap(fd)
-                elif self._answer() is not None:
-                    return
+            try:
+                for fd, _ in self.epoll.poll():
+                    if fd != CONTROL_FD:
+                        self._reap(fd)
+                    elif self._answer() is not None:
+                        return
+            except BrokenPipeError:  # the runner has gone
+                os._exit(0)
 
     def _answer(self):
         request = self.control.recv(64)
@@ -285,6 +288,8 @@ class Init:
                 setattr(self, role, pid)
             self._drop()
             self._watch()
+        except BrokenPipeError:  # the runner has gone
+            os._exit(0)
         except BaseException as error:
             os.write(2, ("init: %r\n" % (error,)).encode())
             os._exit(70)

@@ -17,21 +17,22 @@ from pathlib import Path
 
 from jobs.errors import ConfigFault
 from jobs.languages import Language
+from runner.engines.fork import cgroups
+from runner.languages.catalogue import SUPPORT
 from yurt.stack.parts import nats_server
 
 KERNEL = (5, 3)  #: pidfd_open
 NAMESPACES = ("user", "pid", "mnt", "ipc", "uts", "net")
-CONTROLLERS = ("memory", "pids", "cpu")
 _LOOK_S = 20
 
-#: the programs that each language needs, and the Debian packages that bring them
-TOOLS: dict[Language, tuple[tuple[str, ...], str]] = {
-    Language.PYTHON: (("python3",), "python3"),
-    Language.JAVASCRIPT: (("node",), "nodejs"),
-    Language.JAVA: (("java", "javac"), "default-jdk-headless"),
-    Language.GO: (("go",), "golang"),
-    Language.CPP: (("g++",), "g++ mold"),
-    Language.RUST: (("rustc",), "rustc mold"),
+#: the Debian packages that bring each language
+PACKAGES: dict[Language, str] = {
+    Language.PYTHON: "python3",
+    Language.JAVASCRIPT: "nodejs",
+    Language.JAVA: "default-jdk-headless",
+    Language.GO: "golang",
+    Language.CPP: "g++ mold",
+    Language.RUST: "rustc mold",
 }
 
 
@@ -51,7 +52,7 @@ def examine() -> list[Finding]:
     tools = list(_languages())
     some = any(finding.good for finding in tools)
     language = Finding(what="a language", found="yes" if some else "none", good=some, cure="install one of those below")
-    return [_kernel(), _root(), *_namespaces(), *_cgroups(), _seccomp(), _nats(), language, *tools]
+    return [_kernel(), _root(), _namespaces(), _cgroups(), _seccomp(), _nats(), language, *tools]
 
 
 def _kernel() -> Finding:
@@ -72,16 +73,14 @@ def _root() -> Finding:
     )
 
 
-def _namespaces() -> Iterator[Finding]:
+def _namespaces() -> Finding:
     missing = [name for name in NAMESPACES if not Path(f"/proc/self/ns/{name}").exists()]
     problem = f"without {', '.join(missing)}" if missing else _cannot_unshare()
-    yield Finding(
+    return Finding(
         what="namespaces",
-        found=problem or "user pid mount ipc uts net",
+        found=problem or " ".join(NAMESPACES),
         good=not problem,
-        cure="allow them: sysctl user.max_user_namespaces=15000, and in a container run it privileged"
-        if problem
-        else "",
+        cure="sysctl user.max_user_namespaces=15000; in a container, run it privileged" if problem else "",
     )
 
 
@@ -98,29 +97,18 @@ def _cannot_unshare() -> str:
     return answer.stderr.decode(errors="replace").strip().removeprefix("unshare: ") if answer.returncode else ""
 
 
-def _cgroups() -> Iterator[Finding]:
-    version_1, version_2 = _mounted_controllers()
-    for name in CONTROLLERS:
-        path = version_2.get(name) or version_1.get(name)
-        version = "v2" if name in version_2 else "v1"
-        good = path is not None and os.access(path, os.W_OK)
-        found = "not mounted" if path is None else version if good else f"{version}, read-only"
-        cure = "mount cgroup v2 at /sys/fs/cgroup, writable (in a container: run it privileged)"
-        yield Finding(what=f"cgroup {name}", found=found, good=good, cure="" if good else cure)
-
-
-def _mounted_controllers() -> tuple[dict[str, Path], dict[str, Path]]:
-    """Where each controller is: of version 1, and of version 2."""
-    version_1: dict[str, Path] = {}
-    version_2: dict[str, Path] = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        path, (kind, _, options) = Path(before.split()[4]), after.split(maxsplit=2)
-        if kind == "cgroup":
-            version_1 |= dict.fromkeys(set(options.split(",")) & {*CONTROLLERS, "cpuacct"}, path)
-        elif kind == "cgroup2" and (path / "cgroup.controllers").exists():
-            version_2 |= dict.fromkeys((path / "cgroup.controllers").read_text().split(), path)
-    return version_1, version_2
+def _cgroups() -> Finding:
+    try:
+        version, folders = cgroups.find(Path("/proc/self/mounts").read_text())
+    except ConfigFault as error:
+        return Finding(what="cgroups", found="not as needed", good=False, cure=str(error))
+    closed = [str(folder) for folder in folders if not os.access(folder, os.W_OK)]
+    return Finding(
+        what="cgroups",
+        found=f"version {version}" + (f", read-only: {', '.join(closed)}" if closed else ""),
+        good=not closed,
+        cure="run as root; in a container, run it privileged" if closed else "",
+    )
 
 
 def _seccomp() -> Finding:
@@ -143,12 +131,13 @@ def _nats() -> Finding:
 
 
 def _languages() -> Iterator[Finding]:
-    for language, (programs, packages) in TOOLS.items():
-        missing = [program for program in programs if shutil.which(program) is None]
+    """What a runner would find here. Whether it works is the business of the runner's own self-tests."""
+    for language, packages in PACKAGES.items():
+        versions = [installation.version for installation in SUPPORT[language]().discover()]
         yield Finding(
             what=language.value,
-            found=f"without {', '.join(missing)}" if missing else " ".join(shutil.which(p) or "" for p in programs),
-            good=not missing,
+            found=", ".join(versions) or "missing",
+            good=bool(versions),
             needed=False,
-            cure=f"apt-get install {packages}" if missing else "",
+            cure="" if versions else f"apt-get install {packages}",
         )

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 WIDTH = 80
-_GAP = 2
+_LEAST = 8  #: no column gets narrower than this
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Lines of text; the columns numbered in *right* are set to the right. The widest column gives way."""
+    """Lines of text; the columns numbered in *right* stand to the right. Gaps give way first, then the widest column."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
-    while (excess := sum(widths) + _GAP * (len(widths) - 1) - WIDTH) > 0 and max(widths) > 8:
+    gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
+    while (excess := sum(widths) + gap * (len(widths) - 1) - WIDTH) > 0 and max(widths) > _LEAST:
         widest = widths.index(max(widths))
-        widths[widest] = max(8, widths[widest] - excess)
-    return "\n".join(_line(row, widths, right) for row in [headings, *rows])
+        widths[widest] = max(_LEAST, widths[widest] - excess)
+    return "\n".join(_line(row, widths, gap, right) for row in [headings, *rows])
 
 
-def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
+def _line(row: Sequence[str], widths: Sequence[int], gap: int, right: Sequence[int]) -> str:
     cells = []
     for column, (word, width) in enumerate(zip(row, widths, strict=True)):
         short = word if len(word) <= width else word[: width - 1] + "…"
         cells.append(short.rjust(width) if column in right else short.ljust(width))
-    return (" " * _GAP).join(cells).rstrip()
+    return (" " * gap).join(cells).rstrip()
 
 
 def milliseconds(value: float | None) -> str:

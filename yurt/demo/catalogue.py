@@ -29,11 +29,11 @@ class Piece:
 
 
 PIECES = (
-    Piece(file="countdown.py", shows="prints while it runs"),
+    Piece(file="launch.py", shows="prints while it runs"),
     Piece(file="words.js", shows="reads its standard input", stdin="words.txt"),
     Piece(file="Queens.java", shows="compiled and run"),
     Piece(file="sieve.go", shows="a dozen goroutines"),
-    Piece(file="mandelbrot.cpp", shows="draws"),
+    Piece(file="fractal.cpp", shows="draws"),
     Piece(file="life.rs", shows="plays"),
     Piece(file="refusal.py", shows="chooses an exit code", verdict="nonzero_exit"),
     Piece(file="typo.rs", shows="a compile error", verdict="compile_error"),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.roster import Roster
+from jobs.languages import Language
 from jobs.region import Region
 from jobs.service.bus import Bus
 from jobs.states import Class
@@ -29,7 +30,8 @@ class Backlog:
         self._now_s = now_s
         self._asked_at_s = -math.inf
         self.rtt_ms: float | None = None
-        self.depths: dict[tuple[Class, str], int] = {}  #: by class and language, running ones included
+        #: by class and language, running ones included
+        self.depths = {(job_class, language.value): 0 for job_class in Class for language in Language}
         self._ahead = dict.fromkeys(Class, 0)
 
     async def refresh(self, *, fresh_s: float = FRESH_S) -> None:

@@ -207,7 +207,7 @@ def _files(fields: Fields) -> tuple[SourceFile, ...]:
         name = entry.text("name")
         if not entry.given("name"):
             entry.fault("name", "is missing", "give each file a relative name")
-        elif isinstance(entry.body["name"], str) and (problem := name_problem(name)):
+        elif name == entry.body["name"] and (problem := name_problem(name)):
             entry.fault("name", problem, "use a relative name such as src/main.py")
         if not entry.given("content"):
             entry.fault("content", "is missing", 'send the text; an empty file is ""')
@@ -254,7 +254,7 @@ def _entry(fields: Fields, files: tuple[SourceFile, ...], *, has_files: bool) ->
     names = [file.name for file in files]
     if not has_files:
         fields.fault("entry", "goes with files", "leave it out: code is one file")
-    elif isinstance(fields.body["entry"], str) and entry not in names:
+    elif entry == fields.body["entry"] and entry not in names:
         fields.fault("entry", f"{shown(entry)} is not among the files", "use the exact name of one of them")
     return entry
 
@@ -361,7 +361,7 @@ def _webhook(fields: Fields) -> Webhook | None:
     url, secret_name = part.text("url"), part.text("secret_name")
     if not part.given("url"):
         part.fault("url", "is missing", "give the https address to call")
-    elif isinstance(given["url"], str) and not _is_https(url):
+    elif url == given["url"] and not _is_https(url):
         part.fault("url", f"{shown(url)} is no https address", "give one such as https://example.org/done")
     if not part.given("secret_name"):
         part.fault("secret_name", "is missing", "name the secret that signs the call")

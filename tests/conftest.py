@@ -1,4 +1,4 @@
-"""A real NATS server for whichever test wants one, and a connection to it. Started once a test run, in a temporary folder."""
+"""A real NATS server for whichever test wants one, and a connection to it: one a test run, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class NatsServer:
         config = self.folder / "nats.conf"
         config.write_text(
             f'listen: "127.0.0.1:{self.port}"\n'
+            # what streams reserve is never used: a region a test reserves more than there is
             f"max_payload: {MESSAGE_BYTES}\nmax_pending: {4 * MESSAGE_BYTES}\n"
-            f'jetstream {{ store_dir: "{self.folder / "data"}", max_mem: 1G, max_file: 4G }}\n'
+            f'jetstream {{ store_dir: "{self.folder / "data"}", max_mem: 256G, max_file: 256G }}\n'
         )
         with (self.folder / "nats.log").open("ab") as log:
             self.process = subprocess.Popen([_binary(), "-c", str(config)], stdout=log, stderr=log)

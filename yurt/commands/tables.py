@@ -9,7 +9,7 @@ _LEAST = 8  #: no column gets narrower than this
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Lines of text; the columns numbered in *right* stand to the right. Gaps give way first, then the widest column."""
+    """Lines of text; the columns numbered in *right* stand to the right. Gaps give way first, then the widest one."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else 1
     while (excess := sum(widths) + gap * (len(widths) - 1) - WIDTH) > 0 and max(widths) > _LEAST:

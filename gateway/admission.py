@@ -95,7 +95,7 @@ class Admission:
             self._feeds.forget(execution_id)
             raise
         self._note(job)
-        await self._bus.publish(output_subject(self._gateway, execution_id), wire.pack(queued))
+        self._bus.publish(output_subject(self._gateway, execution_id), wire.pack(queued))
         return feed
 
     def _job(self, submission: Submission, who: Caller, execution_id: str, correlation_id: str) -> Job:

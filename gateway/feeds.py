@@ -183,7 +183,7 @@ class Feeds:
         if feed is not None:
             self.tell(feed, event)
         for gateway in gateways:
-            await self._bus.publish(output_subject(gateway, result.execution_id), wire.pack(event))
+            self._bus.publish(output_subject(gateway, result.execution_id), wire.pack(event))
 
     def check_all_soon(self) -> None:
         """After an outage any feed may have missed its end."""

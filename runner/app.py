@@ -120,12 +120,12 @@ class Runner:
         if self._started:
             logs.event(log, "draining", running=self._work.running)
             self._intake.stop()
-            await self._beat_once()
+            self._beat_once()
             await self._work.drain(self._settings.drain_s)
             await self.tasks.cancel()
             self._older.cancel()
             await asyncio.gather(self._older, return_exceptions=True)
-            await self._beat_once(leaving=True)
+            self._beat_once(leaving=True)
             await self._admin.close()
         await self.shelves.close()
 
@@ -138,10 +138,10 @@ class Runner:
 
     async def _say_beats(self) -> None:
         while True:
-            await self._beat_once()
+            self._beat_once()
             await asyncio.sleep(BEAT_S)
 
-    async def _beat_once(self, *, leaving: bool = False) -> None:
+    def _beat_once(self, *, leaving: bool = False) -> None:
         cpu, memory = self._load.read()
         warm, cold = self.shelves.counts()
         beat = Beat(
@@ -160,7 +160,7 @@ class Runner:
             leaving=leaving,
         )
         try:
-            await self._bus.publish(streams.runner_subject(self._region.name, self._settings.name), wire.pack(beat))
+            self._bus.publish(streams.runner_subject(self._region.name, self._settings.name), wire.pack(beat))
         except Unavailable:
             log.debug("a beat was not heard: NATS is away")
 

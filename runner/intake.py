@@ -49,7 +49,7 @@ class Intake:
             await puller.start()
         while not self._stopped:
             self._wake.clear()
-            await self._ask()
+            self._ask()
             try:
                 async with asyncio.timeout(LIE_S):
                     await self._wake.wait()
@@ -69,7 +69,7 @@ class Intake:
     def free(self) -> int:
         return self._slots - sum(self.running.values())
 
-    async def _ask(self) -> None:
+    def _ask(self) -> None:
         free = self.free
         if free <= 0 or self._stopped:
             return
@@ -78,16 +78,16 @@ class Intake:
                 wanted = max(1, int(free * SHARES[job_class]))
                 missing = wanted - puller.outstanding
                 if missing * 2 >= wanted:
-                    await self._lie(job_class, puller, missing)
+                    self._lie(job_class, puller, missing)
             return
         lying = sum(puller.outstanding for puller in self._pullers.values())
         if lying < free:
             job_class = next(each for each in self._order() if self._maybe[each])
             puller = self._pullers[job_class]
-            await puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
+            puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
 
-    async def _lie(self, job_class: Class, puller: Puller, batch: int) -> None:
-        await puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
+    def _lie(self, job_class: Class, puller: Puller, batch: int) -> None:
+        puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
 
     def _order(self) -> list[Class]:
         owed = [each for each, share in RESERVED.items() if self.running[each] < max(1, int(share * self._slots))]

@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -73,7 +74,7 @@ class Work:
             await asyncio.sleep(self._region.delivery.ack_wait_s / 3)
             for delivery in list(self._deliveries):
                 try:
-                    await delivery.in_progress()
+                    delivery.in_progress()
                 except Unavailable:
                     break
 
@@ -117,7 +118,7 @@ class Work:
         self._deliveries.add(delivery)
         try:
             if self._draining:
-                await delivery.hand_back()
+                delivery.hand_back()
                 return
             job = await self._readable(delivery)
             if job is not None:
@@ -125,7 +126,7 @@ class Work:
         except Unavailable as fault:  # NATS is away: the job is redelivered, here or elsewhere
             event(log, "job_left", level=logging.WARNING, why=str(fault))
         except asyncio.CancelledError:
-            await delivery.hand_back()
+            delivery.hand_back()
             raise
         finally:
             self._deliveries.discard(delivery)
@@ -137,7 +138,7 @@ class Work:
         except WireFault as fault:
             event(log, "job_unreadable", level=logging.ERROR, why=str(fault))
             await self._bus.keep(streams.dead_subject(self._region.name, "unreadable"), delivery.data)
-            await delivery.give_up()
+            delivery.give_up()
             return None
 
     async def _answer(self, job: Job, delivery: Delivery) -> Result | None:
@@ -148,7 +149,7 @@ class Work:
             return None
         result = await self._attempt(job, attempt)
         if result is None:
-            await delivery.hand_back(HAND_BACK_S)
+            delivery.hand_back(HAND_BACK_S)
             return None
         await self._store(job, result)
         await delivery.acknowledge()
@@ -198,7 +199,7 @@ class Work:
             started_at_ms=now,
             version=shelf.installation.version,
         )
-        await self._bus.publish(subject, wire.pack(running))
+        self._bus.publish(subject, wire.pack(running))
         execution = Execution(
             job=job,
             shelf=shelf,
@@ -233,18 +234,12 @@ class Work:
             return
         inline = result if len(packed) <= INLINE_BYTES else None
         ended = wire.pack(Ended(execution_id=job.id, result=inline))
-        await self._bus.publish(streams.output_subject(job.gateway, job.id), ended)
+        self._bus.publish(streams.output_subject(job.gateway, job.id), ended)
 
     def _say(self, subject: str, data: bytes) -> None:
-        """At most once, and nobody waits for it."""
-        task = asyncio.create_task(self._bus.publish(subject, data))
-        self._tasks.add(task)
-        task.add_done_callback(self._said)
-
-    def _said(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.debug("not told: %s", task.exception())
+        """At most once; what cannot be told now is in the stored result."""
+        with contextlib.suppress(Unavailable):
+            self._bus.publish(subject, data)
 
 
 def _obey(execution: Execution, control: Control) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 
-from jobs.errors import Unavailable, YurtError
+from jobs.errors import Unavailable, WireFault, YurtError
 from jobs.limits import MESSAGE_BYTES
 from jobs.streams import ConsumerPlan, StreamPlan
 
@@ -34,6 +34,7 @@ log = logging.getLogger("bus")
 
 RECONNECT_WAIT_S = 0.25
 PING_S = 5
+BUFFER_BYTES = 2 * MESSAGE_BYTES  #: what waits for NATS to come back, or for it to read
 STORE_TIMEOUT_S = 5.0
 
 _FULL = 10077  #: maximum messages (of the stream, or per subject) exceeded
@@ -98,6 +99,26 @@ class _Client(Client):
             if not future.done():
                 future.set_result(True)
 
+    def send(self, subject: str, reply: str, headers: bytes, data: bytes) -> None:
+        """Into the buffer, and the flusher told, without the coroutines that ``publish`` of the library is made of."""
+        if headers:
+            total = len(headers) + len(data)
+            command = f"HPUB {subject} {reply} {len(headers)} {total}\r\n".encode() + headers + data + b"\r\n"
+        else:
+            command = f"PUB {subject} {reply} {len(data)}\r\n".encode() + data + b"\r\n"
+        self._pending.append(command)
+        self._pending_data_size += len(command)
+        if self._flush_queue is not None and self._flush_queue.empty() and self.is_connected:
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+
+def header(name: str, value: str) -> bytes:
+    """A header block of one header; *value* is ours, or was checked to hold no line ends."""
+    return f"NATS/1.0\r\n{name}: {value}\r\n\r\n".encode()
+
+
+_FIRST = header("Nats-Expected-Last-Subject-Sequence", "0")
+
 
 class Bus:
     """A connection to one region's NATS. Make it with ``Bus.connect``; end it with ``close``."""
@@ -128,7 +149,7 @@ class Bus:
                     reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # a float works, and a second is long
                     ping_interval=PING_S,
                     max_outstanding_pings=2,
-                    pending_size=2 * MESSAGE_BYTES,
+                    pending_size=2 * BUFFER_BYTES,
                     error_cb=bus._on_error,
                     disconnected_cb=bus._on_disconnected,
                     reconnected_cb=bus._on_reconnected,
@@ -182,18 +203,18 @@ class Bus:
 
         return end
 
-    async def publish(
-        self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None
-    ) -> None:
-        """At most once; buffered while NATS is away, as far as the buffer goes."""
-        try:
-            await self._client.publish(subject, data, reply, headers)
-        except (OSError, nats.errors.Error) as error:
-            raise Unavailable(f"NATS took no message: {type(error).__name__}") from error
+    def publish(self, subject: str, data: bytes, *, reply: str = "", headers: bytes = b"") -> None:
+        """At most once, in order, without waiting; buffered while NATS is away, as far as the buffer goes.
 
-    async def request(
-        self, subject: str, data: bytes = b"", *, timeout_s: float, headers: dict[str, str] | None = None
-    ) -> Message:
+        ``Unavailable`` where the buffer is full or the connection closed. *headers* is the raw block (``header``).
+        """
+        if self._client.is_closed or self._client._pending_data_size > BUFFER_BYTES:
+            raise Unavailable("NATS takes no messages")
+        if len(data) > MESSAGE_BYTES:
+            raise WireFault(f"a message of {len(data)} bytes; the most is {MESSAGE_BYTES}")
+        self._client.send(subject, reply, headers, data)
+
+    async def request(self, subject: str, data: bytes = b"", *, timeout_s: float, headers: bytes = b"") -> Message:
         """The one reply; ``Unavailable`` when nobody listens, nobody answers in time, or NATS is away."""
         if not self.connected:
             raise Unavailable("NATS is away")
@@ -203,7 +224,7 @@ class Bus:
         self._waiting[token] = future
         timer = asyncio.get_running_loop().call_later(timeout_s, _time_out, future, subject)
         try:
-            await self.publish(subject, data, reply=f"{self._inbox}.r.{token}", headers=headers)
+            self.publish(subject, data, reply=f"{self._inbox}.r.{token}", headers=headers)
             answer = await future
         finally:
             timer.cancel()
@@ -216,19 +237,19 @@ class Bus:
 
     async def enqueue(self, subject: str, data: bytes, *, message_id: str, timeout_s: float = STORE_TIMEOUT_S) -> None:
         """Durable when it returns. ``QueueFull`` where the stream's bounds say no; the same id again is no second."""
-        await self._acknowledged(subject, data, {"Nats-Msg-Id": message_id}, timeout_s)
+        await self._acknowledged(subject, data, header("Nats-Msg-Id", message_id), timeout_s)
 
     async def store_first(self, subject: str, data: bytes, *, timeout_s: float = STORE_TIMEOUT_S) -> bool:
         """Durable as the subject's only message; False where there is one already: the first wins."""
         try:
-            await self._acknowledged(subject, data, {"Nats-Expected-Last-Subject-Sequence": "0"}, timeout_s)
+            await self._acknowledged(subject, data, _FIRST, timeout_s)
         except _Taken:
             return False
         return True
 
     async def keep(self, subject: str, data: bytes, *, timeout_s: float = STORE_TIMEOUT_S) -> None:
         """Durable, beside whatever lies on the subject."""
-        await self._acknowledged(subject, data, None, timeout_s)
+        await self._acknowledged(subject, data, b"", timeout_s)
 
     async def last(self, stream: str, subject: str, *, timeout_s: float = 2.0) -> bytes | None:
         """The newest message of a subject, read from the stream itself; None where there is none."""
@@ -254,7 +275,7 @@ class Bus:
         timer = asyncio.get_running_loop().call_later(timeout_s, _time_out, done, stream)
         try:
             request = json.dumps({"seq": 1, "next_by_subj": subject, "batch": most}).encode()
-            await self.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+            self.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
             await done
         finally:
             timer.cancel()
@@ -285,7 +306,7 @@ class Bus:
         body = {"stream_name": plan.stream, "config": plan.config}
         await self.api(f"CONSUMER.DURABLE.CREATE.{plan.stream}.{plan.name}", body, timeout_s=10)
 
-    async def _acknowledged(self, subject: str, data: bytes, headers: dict[str, str] | None, timeout_s: float) -> None:
+    async def _acknowledged(self, subject: str, data: bytes, headers: bytes, timeout_s: float) -> None:
         answer = json.loads((await self.request(subject, data, timeout_s=timeout_s, headers=headers)).data)
         error = answer.get("error")
         if error is None:

@@ -42,18 +42,18 @@ class Delivery:
         """Off the queue, confirmed by the server; ``Unavailable`` when it does not confirm."""
         await self.bus.request(self.reply, b"+ACK", timeout_s=5)
 
-    async def in_progress(self) -> None:
+    def in_progress(self) -> None:
         """Start the ack wait anew."""
-        await self.bus.publish(self.reply, b"+WPI")
+        self.bus.publish(self.reply, b"+WPI")
 
-    async def hand_back(self, delay_s: float = 0.0) -> None:
+    def hand_back(self, delay_s: float = 0.0) -> None:
         """To the queue again, for another runner."""
         body = b"-NAK" if delay_s <= 0 else b"-NAK " + json.dumps({"delay": int(delay_s * 1e9)}).encode()
-        await self.bus.publish(self.reply, body)
+        self.bus.publish(self.reply, body)
 
-    async def give_up(self) -> None:
+    def give_up(self) -> None:
         """Off the queue for good, without an acknowledgement."""
-        await self.bus.publish(self.reply, b"+TERM")
+        self.bus.publish(self.reply, b"+TERM")
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Puller:
         for request in requests:
             request.on_end()
 
-    async def ask(self, batch: int, *, expires_s: float | None, on_end: Callable[[], None], priority: int = 0) -> None:
+    def ask(self, batch: int, *, expires_s: float | None, on_end: Callable[[], None], priority: int = 0) -> None:
         """Ask for *batch* messages; *expires_s* None: only what is there now. *on_end* when no more is due of it."""
         self._next += 1
         token = str(self._next)
@@ -104,7 +104,7 @@ class Puller:
             body["expires"] = int(expires_s * 1e9)
         deadline = asyncio.get_running_loop().time() + (expires_s or 2.0) + _GRACE_S
         self._requests[token] = _Request(due=batch, expires_at=deadline, on_end=on_end)
-        await self._bus.publish(self._subject, json.dumps(body).encode(), reply=f"{self._inbox}.{token}")
+        self._bus.publish(self._subject, json.dumps(body).encode(), reply=f"{self._inbox}.{token}")
 
     def _on_message(self, message: Message) -> None:
         if message.status:

@@ -48,7 +48,7 @@ class Told:
         self.heard: asyncio.Queue[Control] = asyncio.Queue()
 
     async def say(self, event: object) -> None:
-        await self.runner.bus.publish(output_subject(self.job.gateway, self.job.id), wire.pack(event))
+        self.runner.bus.publish(output_subject(self.job.gateway, self.job.id), wire.pack(event))
 
     async def running(self) -> None:
         self.started_at_ms = time.time_ns() // 1_000_000
@@ -131,6 +131,7 @@ class ScriptedRunner:
         self.offers: tuple[Offer, ...] = OFFERS
         self.jobs: list[Job] = []
         self.told: dict[str, Told] = {}
+        self.has_a_job = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: list[Callable[[], Awaitable[None]]] = []
 
@@ -145,7 +146,7 @@ class ScriptedRunner:
         stream = jobs_stream(self.region.name, job_class)
         puller = Puller(self.bus, stream, "all", self._on_delivery)
         await puller.start()
-        await puller.ask(10_000, expires_s=120, on_end=lambda: None)
+        puller.ask(10_000, expires_s=120, on_end=lambda: None)
 
     async def beat(self, **changes: object) -> None:
         whole = Beat(
@@ -161,7 +162,7 @@ class ScriptedRunner:
             mean_run_ms=20.0,
         )
         beat = replace(whole, **changes)  # type: ignore[arg-type]
-        await self.bus.publish(runner_subject(self.region.name, self.name), wire.pack(beat))
+        self.bus.publish(runner_subject(self.region.name, self.name), wire.pack(beat))
 
     def _on_delivery(self, delivery: Delivery) -> None:
         self._start(self._tell(delivery))
@@ -169,6 +170,7 @@ class ScriptedRunner:
     async def _tell(self, delivery: Delivery) -> None:
         job = wire.unpack_as(Job, delivery.data)
         self.jobs.append(job)
+        self.has_a_job.set()
         told = self.told[job.id] = Told(self, job, delivery.attempt)
         await self.tells(told)
         with suppress(Unavailable):
@@ -185,7 +187,7 @@ class ScriptedRunner:
         reply = ControlReply(accepted=True)
         if control.kind is ControlKind.RESIZE and told.job.submission.tty is None:
             reply = ControlReply(accepted=False, problem="it has no terminal")
-        self._start(self.bus.publish(message.reply, wire.pack(reply)))
+        self.bus.publish(message.reply, wire.pack(reply))
 
     def _start(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[arg-type]

@@ -80,7 +80,7 @@ class Post:
         delivered: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
         puller = Puller(self.bus, stream, "all", delivered.set_result)
         await puller.start()
-        await puller.ask(1, expires_s=10, on_end=lambda: None)
+        puller.ask(1, expires_s=10, on_end=lambda: None)
         async with asyncio.timeout(10):
             assert wire.unpack_as(Job, (await delivered).data).id == ID
 

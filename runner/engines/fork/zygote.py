@@ -166,7 +166,7 @@ class Zygote:
                         self._reap(fd)
                     elif self._answer() is not None:
                         return
-            except BrokenPipeError:  # the runner has gone
+            except ConnectionError:  # the runner has gone
                 os._exit(0)
 
     def _answer(self):
@@ -288,7 +288,7 @@ class Init:
                 setattr(self, role, pid)
             self._drop()
             self._watch()
-        except BrokenPipeError:  # the runner has gone
+        except ConnectionError:  # the runner has gone
             os._exit(0)
         except BaseException as error:
             os.write(2, ("init: %r\n" % (error,)).encode())

@@ -218,6 +218,9 @@ _WAIT = _parameter(
 _ENCODED = _parameter("encoding", "query", "base64: outputs as exact bytes; default: text")
 _ID = _parameter("id", "path", "the id")
 _FROM = _parameter("from", "query", "the first number of output that is wanted; default 1")
+_LIMIT = _parameter("limit", "query", "so many in one page: 1 to 500, default 50")
+_CURSOR = _parameter("cursor", "query", "the next_cursor of the page before")
+_STATUS = _parameter("status", "query", f"only those that are {', '.join(State)}")
 _KEY = _parameter("Idempotency-Key", "header", "a repeat with the same key is the same execution")
 _JSON = "application/json"
 
@@ -259,7 +262,7 @@ def _paths() -> Schema:
             "get": _operation(
                 "One's executions, newest first",
                 {"200": _answer("a page: executions and next_cursor")},
-                tuple(_parameter(name, "query", "") for name in ("limit", "cursor", "status")),
+                (_LIMIT, _CURSOR, _STATUS),
             )
         },
         "/api/v1/executions/{id}": {

@@ -92,6 +92,19 @@ async def door(nats_server: Any, region_name: str) -> AsyncIterator[Door]:
         yield opened
 
 
+async def comes_true(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Returns once it is true; ``TimeoutError`` when it never is."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0)
+
+
+async def is_ready(door: Door) -> bool:
+    return (await door.call("GET", "/readyz"))[0] == 200
+
+
 Hire = Callable[..., Awaitable[ScriptedRunner]]
 
 
@@ -104,9 +117,7 @@ async def hire(nats_server: Any, door: Door, bus: Bus) -> AsyncIterator[Hire]:
             runner = ScriptedRunner(bus, door.region, tells=tells)
             await runner.start(**more)
             cleanup.push_async_callback(runner.stop)
-            async with asyncio.timeout(DEADLINE_S):
-                while (await door.call("GET", "/readyz"))[0] != 200:
-                    await asyncio.sleep(0)
+            await comes_true(lambda: is_ready(door))
             return runner
 
         yield hire_one

@@ -224,8 +224,7 @@ async def test_a_stop_sends_listeners_away_and_answers_who_waits(door: Door, hir
     runner = await hire(for_ever)
     waiting = asyncio.create_task(door.submit("?wait=true"))
     async with asyncio.timeout(10):
-        while not runner.jobs:
-            await asyncio.sleep(0)
+        await runner.has_a_job.wait()
     async with door.listen(runner.jobs[0].id) as socket:
         assert (await socket.receive_json())["type"] == "status"
         door.stop.set()

@@ -12,7 +12,7 @@ from gateway.problems import TABLE
 from jobs import errors
 from jobs.limits import BODY_BYTES
 from tests.conftest import NatsServer
-from tests.gateway.conftest import Door, Hire, open_door
+from tests.gateway.conftest import Door, Hire, comes_true, open_door
 
 HELLO = {"language": "python", "code": "print(1)"}
 
@@ -70,7 +70,8 @@ async def test_a_chunked_body_is_refused_once_it_is_too_large(door: Door) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"print(1)", b"[1, 2]", b'"text"', b"null", b'{"code": NaN}', b'{"a": Infinity}', b"\xff\xfe", b"\xef\xbb\xbf{}",
+    [b"", b"{", b"print(1)", b"[1, 2]", b'"text"', b"null", b'{"code": NaN}', b'{"a": Infinity}', b"\xff\xfe",
+     b"\xef\xbb\xbf{}",
      b'{"code": "a", "code": "b"}', b"[" * 100_000, b"9" * 10_000, '{"code": "x"}'.encode("utf-16")],
 )  # fmt: skip
 async def test_what_is_no_json_object_is_400(door: Door, body: bytes) -> None:
@@ -163,11 +164,13 @@ async def test_without_nats_it_is_503_at_once_and_afterwards_all_is_well(
         assert (await door.call("GET", "/healthz"))[0] == 200
         assert (await door.call("GET", "/readyz"))[0] == 503
         own_nats_server.start()
-        async with asyncio.timeout(10):
-            while (await door.submit())[0] != 202:
-                await asyncio.sleep(0.01)
+        await comes_true(lambda: is_accepted(door))
         status, execution = await door.call("GET", f"/api/v1/executions/{accepted['execution_id']}")
         assert (status, execution["status"]) == (200, "queued")
+
+
+async def is_accepted(door: Door) -> bool:
+    return (await door.submit())[0] == 202
 
 
 async def test_an_error_of_ours_shows_nothing_of_the_inside(
@@ -187,5 +190,5 @@ async def test_an_error_of_ours_shows_nothing_of_the_inside(
 
 def test_every_error_that_a_caller_can_cause_has_a_row() -> None:
     """A new leaf of the tree is answered on purpose."""
-    assert {error for error in errors.CallerFault.__subclasses__()} <= TABLE.keys()
+    assert set(errors.CallerFault.__subclasses__()) <= TABLE.keys()
     assert errors.Unavailable in TABLE

@@ -238,8 +238,7 @@ async def test_a_client_that_goes_away_while_it_waits_leaves_nothing_behind(door
     runner = await hire(slowly)
     waiting = asyncio.create_task(door.submit("?wait=true"))
     async with asyncio.timeout(10):
-        while not runner.jobs:
-            await asyncio.sleep(0)
+        await runner.has_a_job.wait()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await door.client.close()

@@ -19,8 +19,8 @@ from tests.gateway.conftest import Door, Hire
 from tests.gateway.scripted import OFFERS
 
 BEAT = Beat(
-    runner="a", region="here", pid=1, slots=4, running=1, draining=False, cpu_percent=1, memory_percent=1, offers=OFFERS,
-    mean_run_ms=100.0,
+    runner="a", region="here", pid=1, slots=4, running=1, draining=False, cpu_percent=1, memory_percent=1,
+    offers=OFFERS, mean_run_ms=100.0,
 )  # fmt: skip
 
 

@@ -64,7 +64,6 @@ def source():
 
 def show(error):
     """What the interpreter does with an exception that nothing caught; the exit code."""
-    error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     kind = type(error)
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, error.__traceback__
     if sys.version_info >= (3, 12):
@@ -79,7 +78,6 @@ def show(error):
     except SystemExit as leave:
         return code_of(leave)
     except BaseException as worse:
-        worse.__traceback__ = worse.__traceback__ and worse.__traceback__.tb_next
         print("Error in sys.excepthook:", file=sys.stderr)
         sys.__excepthook__(type(worse), worse, worse.__traceback__)
         print("\nOriginal exception was:", file=sys.stderr)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +132,28 @@ def test_a_runner_that_is_told_to_stop_drains(network: Any, client: SyncClient) 
 
 
 def test_nothing_outlives_a_killed_network_and_the_next_start_has_everything(network: Any, client: SyncClient) -> None:
+    """Not its processes, not the program that was running; but what it stored."""
     done = client.execute("python", "print('kept')")["execution_id"]
+    mark = f"mark-{uuid.uuid4().hex}"
+    program = "#include <unistd.h>\nint main() { sleep(25); }"
+    running = client.submit("cpp", program, args=[mark], timeout=30)["execution_id"]
+    network.until(lambda: with_argument(mark))
     pids = [process["pid"] for process in network.status()["processes"]]
     assert network.stop(signal.SIGKILL) == -signal.SIGKILL
     network.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    network.until(lambda: not with_argument(mark))
     network.start()
     network.settle()
     assert client.result(done)["stdout"] == "kept\n"
+    client.cancel(running)
+    assert client.wait(running)["status"] == "cancelled"
+
+
+def with_argument(word: str) -> list[str]:
+    """The processes of this machine that were started with *word*."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                found.append(folder.name)
+    return found

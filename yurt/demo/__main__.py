@@ -105,4 +105,7 @@ def _judge(ended: list[tuple[Piece, Execution]]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(demo()))
+    try:
+        sys.exit(asyncio.run(demo()))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -117,6 +117,7 @@ class Runner:
     async def shut_down(self) -> None:
         """Take no more, let what runs end, leave."""
         self._draining = True
+        self.tasks.closing = True
         if self._started:
             logs.event(log, "draining", running=self._work.running)
             self._intake.stop()

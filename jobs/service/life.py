@@ -46,11 +46,15 @@ def _on_signal(stop: asyncio.Event) -> None:
 
 
 class Tasks:
-    """The side tasks of a process: named, and each death is noticed. ``failed`` is set when one ends by itself."""
+    """The side tasks of a process: named, and each death is noticed.
+
+    ``failed`` is set when one ends by itself, unless the process is ``closing``, when they may.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.failed = asyncio.Event()
+        self.closing = False
 
     def start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """A task that is meant to live until ``cancel``."""
@@ -60,7 +64,7 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
+        if not task.cancelled() and (task.exception() is not None or not self.closing):
             log.error("action=task_died task=%s", task.get_name(), exc_info=task.exception())
             self.failed.set()
 

@@ -36,7 +36,7 @@ from jobs.errors import ConfigFault, Unavailable, WireFault
 from jobs.limits import BODY_BYTES
 from jobs.region import Region
 from jobs.service import life, logs
-from jobs.service.bus import Bus
+from jobs.service.bus import ApiError, Bus
 from jobs.states import State
 
 log = logging.getLogger("gateway")
@@ -152,12 +152,27 @@ def make_desk(
 async def start(desk: Desk, tasks: life.Tasks) -> None:
     """Hear runners and output, and keep up what must be kept up."""
     await desk.feeds.start()
+    desk.bus.on_reconnect(desk.lost_streams.set)
     await desk.roster.start(desk.bus)
     warden = Warden(
         bus=desk.bus, region=desk.region, admission=desk.admission, archive=desk.archive, now_ms=desk.now_ms
     )
     tasks.start(desk.feeds.keep_up(), "feeds")
     tasks.start(_watch(warden), "warden")
+    tasks.start(_restore_streams(desk), "streams")
+
+
+async def _restore_streams(desk: Desk) -> None:
+    """A server that was started anew has lost what it kept in memory: the output stream is made again."""
+    while True:
+        await desk.lost_streams.wait()
+        desk.lost_streams.clear()
+        try:
+            await desk.bus.ensure(streams.plan(desk.region))
+        except (Unavailable, ApiError) as fault:
+            log.warning("action=streams_not_restored fault=%s", fault)
+            desk.lost_streams.set()
+            await asyncio.sleep(1)
 
 
 async def _watch(warden: Warden) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -44,5 +45,5 @@ class Desk:
     exposition: Exposition
     now_ms: Callable[[], int]
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
-    streams: set[web.StreamResponse] = field(default_factory=set)
+    lost_streams: asyncio.Event = field(default_factory=asyncio.Event)  #: set when NATS was away
     leaving: Leaving = field(default_factory=Leaving)

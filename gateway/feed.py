@@ -33,6 +33,7 @@ class Feed:
         "chunks",
         "id",
         "listeners",
+        "mended",
         "mending",
         "queued",
         "result",
@@ -55,6 +56,7 @@ class Feed:
         self.weight = 0
         self.checked_at = now_s
         self.mending = False
+        self.mended = 0  #: the number that was missing when mending was last tried
         self.shed = False  #: chunks are not kept at present; a listener has them mended first
         self._retold: list[Chunk] | None = None
 
@@ -63,6 +65,11 @@ class Feed:
         if self.result is not None:
             return self.result.state
         return State.QUEUED if self.running is None else State.RUNNING
+
+    @property
+    def missing(self) -> int:
+        """The number of the chunk that has to come next."""
+        return len(self.chunks) + 1
 
     def take(self, event: object) -> None:
         """What an event says. Again, late or out of order does no harm."""
@@ -90,7 +97,7 @@ class Feed:
             return
         self.weight += len(chunk.data) + 200
         self.ahead[chunk.seq] = chunk
-        while (following := self.ahead.pop(len(self.chunks) + 1, None)) is not None:
+        while (following := self.ahead.pop(self.missing, None)) is not None:
             self.chunks.append(following)
 
     def _begin(self, attempt: int) -> None:

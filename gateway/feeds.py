@@ -119,7 +119,7 @@ class Feeds:
             self._chore(self.check(feed))
         elif feed.running is not was_running:
             self._on_change(feed)
-        elif feed.ahead and feed.listeners and not feed.mending:
+        elif feed.ahead and feed.listeners and feed.mended != feed.missing:
             self._chore(self.mend(feed))
         if self.bytes > self._keep_bytes:
             self._lighten()
@@ -155,7 +155,7 @@ class Feeds:
         """What the OUTPUT stream has of it, told again."""
         if feed.mending:
             return
-        feed.mending = True
+        feed.mending, feed.mended = True, feed.missing
         try:
             for data in await self._bus.all(output_stream(self._region), f"output.*.{feed.id}"):
                 self.tell(feed, wire.unpack(data))

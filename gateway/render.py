@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64 as _base64
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from jobs.events import Queued, Running
@@ -35,7 +36,12 @@ def moment(ms: int | None) -> str | None:
     """ISO 8601 UTC with milliseconds."""
     if ms is None:
         return None
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def output(data: bytes, base64: bool) -> str:

@@ -28,6 +28,7 @@ HEARTBEAT_S = 30.0
 EVENTS_HEARTBEAT_S = 15.0
 SLOW_S = 10.0  #: one message must leave within this, and the time that its size takes at
 SLOWEST_BYTES_A_S = 64 * 1024
+CLOSE_S = 3.0  #: the client's answer to a close
 CONTROL_S = 2.0
 CLIENT_MESSAGE_BYTES = 1 << 20
 
@@ -72,7 +73,7 @@ async def websocket(desk: Desk, request: web.Request) -> web.WebSocketResponse:
     if feed is not None:
         feed = await desk.archive.live(feed)
     socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_S, timeout=3.0, compress=False, max_msg_size=CLIENT_MESSAGE_BYTES
+        heartbeat=HEARTBEAT_S, timeout=CLOSE_S, compress=False, max_msg_size=CLIENT_MESSAGE_BYTES
     )
     await socket.prepare(request)
     if feed is None:

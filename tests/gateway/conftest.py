@@ -45,7 +45,7 @@ class Door:
 
     @asynccontextmanager
     async def listen(self, execution_id: str, query: str = "") -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        async with self.client.ws_connect(f"{self.url}/ws/execution/{execution_id}{query}") as socket:
+        async with self.client.ws_connect(f"{self.url}/ws/execution/{execution_id}{query}", max_msg_size=0) as socket:
             yield socket
 
     async def hear(self, execution_id: str, query: str = "") -> tuple[list[dict[str, Any]], int | None]:

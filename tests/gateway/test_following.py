@@ -6,8 +6,16 @@ import asyncio
 import json
 from typing import Any
 
-from jobs.events import ControlKind, Stream
-from tests.gateway.conftest import Door, Hire, open_door
+import pytest
+
+from gateway.app import make_desk
+from gateway.feeds import Feeds
+from gateway.handlers import follow
+from gateway.settings import Settings
+from jobs.events import ControlKind, Queued, Stream
+from jobs.service.bus import Bus
+from jobs.states import Class
+from tests.gateway.conftest import Door, Hire, comes_true, open_door
 from tests.gateway.scripted import Told
 
 
@@ -212,6 +220,79 @@ def events(text: str) -> list[tuple[str, dict[str, Any]]]:
         fields = dict(line.split(": ", 1) for line in block.split("\n"))
         found.append((fields.get("id", ""), json.loads(fields["data"])))
     return found
+
+
+async def test_a_reader_that_is_too_slow_is_let_go_and_may_resume(
+    door: Door, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4008 after its patience is over; the output waits in JetStream, not in this process."""
+    monkeypatch.setattr(follow, "SLOW_S", 0.1)
+    monkeypatch.setattr(follow, "SLOWEST_BYTES_A_S", 1 << 30)
+    monkeypatch.setattr(follow, "CLOSE_S", 0.1)
+    chunks, size = 300, 64 * 1024
+
+    async def floods(told: Told) -> None:
+        await told.running()
+        for _ in range(chunks):
+            await told.prints(b"x" * size)
+        await told.ends(inline=False)
+
+    await hire(floods)
+    _, accepted = await door.submit()
+    async with asyncio.timeout(20), door.listen(accepted["execution_id"]) as socket:
+        await comes_true(lambda: nobody_listens(door))
+        told = [message.json() async for message in socket]
+    assert socket.close_code == 4008
+    heard = output(told)
+    assert [seq for seq, _, _ in heard] == list(range(1, len(heard) + 1))
+    assert len(heard) < chunks
+    rest, code = await door.hear(accepted["execution_id"], f"?from={len(heard) + 1}")
+    assert [seq for seq, _, _ in output(rest)] == list(range(len(heard) + 1, chunks + 1))
+    assert code == 1000
+
+
+async def nobody_listens(door: Door) -> bool:
+    async with door.client.get(f"{door.url}/metrics") as answer:
+        return "yurt_gateway_listeners 0.0" in await answer.text()
+
+
+async def test_output_that_weighs_too_much_is_let_go_and_read_again_for_who_comes(
+    door: Door, hire: Hire, bus: Bus
+) -> None:
+    """Memory is bounded over all executions: what nobody listens to is dropped, and mended from the stream."""
+    printed, finish = asyncio.Event(), asyncio.Event()
+
+    async def tells(told: Told) -> None:
+        await told.running()
+        for _ in range(5):
+            await told.prints(b"x" * 1000)
+        printed.set()
+        await finish.wait()
+        await told.ends()
+
+    await hire(tells)
+    desk = make_desk(Settings(), bus, door.region, door.region.gateways[0])
+    feeds = Feeds(
+        bus=bus, region=door.region.name, gateway=desk.gateway, on_end=ignore, on_change=ignore, keep_bytes=3000
+    )
+    _, accepted = await door.submit()
+    await printed.wait()
+    feed = feeds.open(Queued(
+        execution_id=accepted["execution_id"], user_id="u", language="python", version="*", variant="",
+        region=door.region.name, job_class=Class.STANDARD, created_at_ms=1, start_by_ms=2,
+    ))  # fmt: skip
+    await feeds.mend(feed)
+    assert feed.shed
+    assert feeds.bytes == 0
+    with feed.listening():
+        await feeds.ready(feed)
+        assert [chunk.seq for chunk in feed.chunks] == [1, 2, 3, 4, 5]
+    finish.set()
+    await feeds.close()
+
+
+def ignore(_: object) -> None:
+    return
 
 
 async def test_a_stop_sends_listeners_away_and_answers_who_waits(door: Door, hire: Hire) -> None:

@@ -133,10 +133,14 @@ def _nats() -> Finding:
 def _languages() -> Iterator[Finding]:
     """What a runner would find here. Whether it works is the business of the runner's own self-tests."""
     for language, packages in PACKAGES.items():
-        versions = [installation.version for installation in SUPPORT[language]().discover()]
+        try:
+            versions = [installation.version for installation in SUPPORT[language]().discover()]
+            problem = "missing"
+        except OSError as error:
+            versions, problem = [], str(error)
         yield Finding(
             what=language.value,
-            found=", ".join(versions) or "missing",
+            found=", ".join(versions) or problem,
             good=bool(versions),
             needed=False,
             cure="" if versions else f"apt-get install {packages}",

@@ -95,7 +95,7 @@ def _network_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
         commands,
         "doctor",
         "what this machine can do, and the cure for what it cannot",
-        "yurt.commands.status:doctor",
+        "yurt.commands.doctor:doctor",
         "exit code: 0 when programs can run here, 1 when not.\n",
     )
     _json(doctor)

@@ -1,4 +1,4 @@
-"""``yurt status`` and ``yurt doctor``: what runs here, and what could."""
+"""``yurt status``: what runs in a data folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 from yurt.commands import exits
 from yurt.commands.tables import table
-from yurt.host import Finding, examine
 from yurt.stack.folder import Folder, State
 
 
@@ -30,24 +29,6 @@ def status(options: argparse.Namespace) -> int:
     return exits.OK
 
 
-def doctor(options: argparse.Namespace) -> int:
-    """Exit code 1 where the fork engine cannot run."""
-    findings = examine()
-    fit = all(finding.good for finding in findings if finding.needed)
-    if options.json:
-        entries = [
-            {"what": f.what, "found": f.found, "good": f.good, "needed": f.needed, "cure": f.cure} for f in findings
-        ]
-        print(json.dumps({"fit": fit, "findings": entries}, indent=2))
-    else:
-        print(table(["", "WHAT", "FOUND"], [[_mark(f), f.what, f.found] for f in findings]))
-        for finding in findings:
-            if not finding.good:
-                print(f"\n{finding.what}: {finding.cure}")
-        print("\nPrograms can run here." if fit else "\nPrograms cannot run here until what is marked NO is mended.")
-    return exits.OK if fit else exits.FAULT
-
-
 def _as_json(state: State) -> dict[str, object]:
     return {
         "running": state.alive,
@@ -57,9 +38,3 @@ def _as_json(state: State) -> dict[str, object]:
             {"role": process.role, "region": process.region, "pid": process.pid} for process in state.processes
         ],
     }
-
-
-def _mark(finding: Finding) -> str:
-    if finding.good:
-        return "yes"
-    return "NO" if finding.needed else "no"

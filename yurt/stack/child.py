@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.errors import PlatformFault
 from yurt.stack.folder import Process, started_at
 
 Say = Callable[[str], None]
@@ -100,26 +101,35 @@ class Child:
             await asyncio.sleep(pause_s)
             if self._ending:
                 return
-            self._spawn()
-            self._say(f"the {self.plan.role} {how}; started again as process {self._popen.pid if self._popen else '?'}")
+            try:
+                pid = self._spawn()
+            except PlatformFault as fault:
+                self._say(str(fault))
+                continue
+            self._say(f"the {self.plan.role} {how}; started again as process {pid}")
             await self._on_start()
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> int:
+        """Start it; its pid."""
         parent = os.getpid()
-        self._exited = asyncio.Event()
-        with self.plan.log.open("ab") as log:
-            self._popen = subprocess.Popen(
-                list(self.plan.argv),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.plan.folder,
-                env=dict(self.plan.environ),
-                start_new_session=True,
-                preexec_fn=lambda: _die_with(parent),  # system calls alone, no Python state
-            )
-        pidfd = os.pidfd_open(self._popen.pid)
-        asyncio.get_running_loop().add_reader(pidfd, self._on_exit, pidfd, self._popen, self._exited)
+        try:
+            with self.plan.log.open("ab") as log:
+                popen = subprocess.Popen(
+                    list(self.plan.argv),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.plan.folder,
+                    env=dict(self.plan.environ),
+                    start_new_session=True,
+                    preexec_fn=lambda: _die_with(parent),  # system calls alone, no Python state
+                )
+        except OSError as error:
+            raise PlatformFault(f"the {self.plan.role} cannot be started: {error}") from error
+        self._popen, self._exited = popen, asyncio.Event()
+        pidfd = os.pidfd_open(popen.pid)
+        asyncio.get_running_loop().add_reader(pidfd, self._on_exit, pidfd, popen, self._exited)
+        return popen.pid
 
     def _on_exit(self, pidfd: int, popen: subprocess.Popen[bytes], exited: asyncio.Event) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)

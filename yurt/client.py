@@ -18,6 +18,7 @@ import asyncio
 import os
 import random
 import uuid
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -76,9 +77,10 @@ class Client:
 
     async def wait(self, execution_id: str) -> Execution:
         """The execution once it has ended, however long that takes."""
-        async for event in self.stream(execution_id):
-            if isinstance(event, Complete):
-                return event.execution
+        async with aclosing(aiter(self.stream(execution_id))) as events:
+            async for event in events:
+                if isinstance(event, Complete):
+                    return event.execution
         return await self.result(execution_id)
 
     def stream(self, execution_id: str, *, start: int = 1) -> Stream:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -59,7 +59,7 @@ class Stream:
     async def resize(self, rows: int, cols: int) -> None:
         await self._say({"type": "resize", "rows": rows, "cols": cols})
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncGenerator[Event, None]:
         return self._events()
 
     async def _events(self) -> AsyncGenerator[Event, None]:

@@ -67,8 +67,11 @@ class SyncClient:
     def stream(self, execution_id: str, *, start: int = 1) -> Iterator[Event]:
         """What happens, as it happens, from output *start* on; survives dropped connections."""
         events = aiter(self._client.stream(execution_id, start=start))
-        while (event := self._run(_next(events))) is not None:
-            yield event
+        try:
+            while (event := self._run(_next(events))) is not None:
+                yield event
+        finally:
+            self._run(events.aclose())
 
     def cancel(self, execution_id: str) -> None:
         """End it; a ``Problem`` of status 409 when it has ended already."""

@@ -80,19 +80,20 @@ async def _logs(url: str, execution_id: str, start: int) -> int:
 async def _follow(stream: Stream, *, quiet: bool) -> Execution:
     """Write output as it comes; the execution at its end. *quiet*: write nothing."""
     attempt = None
-    async for event in stream:
-        if isinstance(event, Complete):
-            if not quiet:
-                _say_how_it_ended(event.execution)
-            return event.execution
-        if quiet:
-            continue
-        if isinstance(event, Output):
-            _write(sys.stdout.buffer if event.stream == "stdout" else sys.stderr.buffer, event.data)
-        elif isinstance(event, Status) and event.attempt is not None:
-            if attempt is not None and event.attempt > attempt:
-                _say("the machine it ran on was lost; it runs again from its start")
-            attempt = event.attempt
+    async with contextlib.aclosing(aiter(stream)) as events:
+        async for event in events:
+            if isinstance(event, Complete):
+                if not quiet:
+                    _say_how_it_ended(event.execution)
+                return event.execution
+            if quiet:
+                continue
+            if isinstance(event, Output):
+                _write(sys.stdout.buffer if event.stream == "stdout" else sys.stderr.buffer, event.data)
+            elif isinstance(event, Status) and event.attempt is not None:
+                if attempt is not None and event.attempt > attempt:
+                    _say("the machine it ran on was lost; it runs again from its start")
+                attempt = event.attempt
     raise NoNetwork("the stream ended before the execution did")
 
 

@@ -1,0 +1,5 @@
+"""Sandboxes for this folder's tests."""
+
+from tests.sandboxes import sandboxes
+
+__all__ = ["sandboxes"]

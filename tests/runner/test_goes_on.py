@@ -1,0 +1,82 @@
+"""A forked interpreter that goes on is not to be told from one that was just started.
+
+Each script is run by the bare interpreter of the same version in an empty folder, and in a sandbox; standard output,
+standard error, exit code and signal must be the same to the byte, once the folder's name is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jobs.languages import Language, version_key
+from runner.languages.contract import ENVIRONMENT
+from runner.languages.python import GOES_ON, Python
+from tests.runner.scripts import SCRIPTS, Files
+from tests.sandboxes import Sandboxes, sandboxes
+
+__all__ = ["sandboxes"]
+
+STDIN = b"Ada\nline two\n"
+VERSIONS = [one.version for one in Python().discover() if version_key(one.version)[:2] >= GOES_ON]
+
+ALLOWED: dict[str, str] = {}
+"""Scripts that may see a difference, and why."""
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_script_sees_no_difference(sandboxes: Sandboxes, tmp_path: Path, version: str, name: str) -> None:
+    files = _files(SCRIPTS[name])
+    bare = _bare(sandboxes, version, files, tmp_path)
+    result = sandboxes.run(Language.PYTHON, files=files, entry="main.py", stdin=STDIN, version=version)
+    ours = (result.exit_code, result.signal, _same(result.stdout), _same(result.stderr))
+    assert result.warm
+    if name not in ALLOWED:
+        assert ours == bare
+
+
+def _files(script: str | Files) -> Files:
+    return {"main.py": script} if isinstance(script, str) else script
+
+
+def _bare(
+    sandboxes: Sandboxes, version: str, files: Files, folder: Path
+) -> tuple[int | None, str | None, bytes, bytes]:
+    """Exit code, signal, and both outputs of the interpreter itself."""
+    installation = sandboxes.shelf(Language.PYTHON, version).installation
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    done = subprocess.run(
+        [installation.details["executable"], "main.py"],
+        cwd=folder,
+        env={**ENVIRONMENT, "HOME": str(folder), "PATH": installation.path},
+        input=STDIN,
+        capture_output=True,
+        timeout=20,
+        start_new_session=True,
+        umask=0o022,
+    )
+    code = done.returncode
+    at = os.fsencode(folder)
+    return (
+        code if code >= 0 else None,
+        signal.Signals(-code).name if code < 0 else None,
+        _same(done.stdout.replace(at, b"/workspace")),
+        _same(done.stderr.replace(at, b"/workspace")),
+    )
+
+
+def _same(output: bytes) -> bytes:
+    """Without what no two runs have in common: addresses, thread numbers, process numbers, random names."""
+    output = re.sub(rb"0x[0-9a-f]+", b"0x", output)
+    output = re.sub(rb"started \d+", b"started", output)
+    output = re.sub(rb"Main thread, \d+|pid=\d+", b"", output)
+    return output

@@ -2,11 +2,14 @@
 
 Order matters. The feed is there before the job is queued, so that no event is missed; ``Queued`` is said after the
 queue has the job, so that nobody hears of a job that was refused. A runner may be quicker than that word: whoever
-reads the events takes them in any order.
+reads the events takes them in any order. Where the caller waits for the result, the word waits a little too: a quick
+execution is over before anybody else could ask for it, and its result says all.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -81,22 +84,38 @@ class Admission:
         self._metrics = metrics
         self._now_ms = now_ms
 
-    async def accept(self, submission: Submission, *, who: Caller, execution_id: str, correlation_id: str = "") -> Feed:
-        """Queue it. Raises ``Refused`` (the queue is full) or ``Unavailable`` (then nothing was accepted)."""
+    async def accept(
+        self, submission: Submission, *, who: Caller, execution_id: str, correlation_id: str = "", quiet_s: float = 0.0
+    ) -> Feed:
+        """Queue it. Raises ``Refused`` (the queue is full) or ``Unavailable`` (then nothing was accepted).
+
+        ``Queued`` is said after *quiet_s*, unless it has ended by then; whoever tells its id before calls ``say``.
+        """
         if not self._bus.connected:
             self._metrics.refused["unavailable"] += 1
             raise Unavailable("the queue is away; nothing was accepted")
         job = self._job(submission, who, execution_id, correlation_id)
-        queued = queued_of(job)
-        feed = self._feeds.open(queued)
+        feed = self._feeds.open(queued_of(job))
         try:
             await self._enqueue(job)
         except BaseException:
             self._feeds.forget(execution_id)
             raise
         self._note(job)
-        self._bus.publish(output_subject(self._gateway, execution_id), wire.pack(queued))
+        feed.said = False
+        if quiet_s:
+            asyncio.get_running_loop().call_later(quiet_s, self.say, feed)
+        else:
+            self.say(feed)
         return feed
+
+    def say(self, feed: Feed) -> None:
+        """Let others know of an execution that was accepted here, once. A result needs no such word."""
+        if feed.said or feed.result is not None:
+            return
+        feed.said = True
+        with contextlib.suppress(Unavailable):  # the job is queued all the same
+            self._bus.publish(output_subject(self._gateway, feed.id), wire.pack(feed.queued))
 
     def _job(self, submission: Submission, who: Caller, execution_id: str, correlation_id: str) -> Job:
         now_ms = self._now_ms()

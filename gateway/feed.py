@@ -38,6 +38,7 @@ class Feed:
         "queued",
         "result",
         "running",
+        "said",
         "shed",
         "waiters",
         "weight",
@@ -57,6 +58,7 @@ class Feed:
         self.checked_at = now_s
         self.mending = False
         self.mended = 0  #: the number that was missing when mending was last tried
+        self.said = True  #: others can know of it: ``Queued`` is out, or need not be any more
         self.shed = False  #: chunks are not kept at present; a listener has them mended first
         self._retold: list[Chunk] | None = None
 

@@ -21,6 +21,7 @@ from jobs.streams import control_subject
 from jobs.submission import Submission
 
 CANCEL_S = 0.3  #: a runner that has it answers within this
+QUIET_S = 0.02  #: what ends sooner, for a caller who waits, is not announced before its end
 
 _SUBMIT = frozenset({"wait", "encoding"})
 _READ = frozenset({"encoding"})
@@ -36,7 +37,11 @@ async def submit(desk: Desk, request: web.Request) -> web.Response:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         feed = await desk.admission.accept(
-            submission, who=who, execution_id=new_id(desk.now_ms()), correlation_id=correlation(request)
+            submission,
+            who=who,
+            execution_id=new_id(desk.now_ms()),
+            correlation_id=correlation(request),
+            quiet_s=QUIET_S if asked.wait_s else 0.0,
         )
     else:
         feed = await _submit_once(desk, request, body, submission, who, key)
@@ -71,6 +76,7 @@ def correlation(request: web.Request) -> str:
 
 
 async def _accepted(desk: Desk, request: web.Request, feed: Feed) -> web.Response:
+    desk.admission.say(feed)
     queued = feed.queued
     return web.Response(
         body=render.dump(

@@ -246,6 +246,7 @@ async def test_a_reader_that_is_too_slow_is_let_go_and_may_resume(
     heard = output(told)
     assert [seq for seq, _, _ in heard] == list(range(1, len(heard) + 1))
     assert len(heard) < chunks
+    monkeypatch.undo()
     rest, code = await door.hear(accepted["execution_id"], f"?from={len(heard) + 1}")
     assert [seq for seq, _, _ in output(rest)] == list(range(len(heard) + 1, chunks + 1))
     assert code == 1000

@@ -68,7 +68,8 @@ ALLOWED_FLAGS = (
 
 _STANDARD_OF_C = re.compile(r"-std=(?:c|gnu|iso9899:)\d")
 _STANDARD_OF_CPP = re.compile(r"-std=(?:c|gnu)\+\+")
-_SAYS_NOTHING_OF_CODE = re.compile(r"-(?:W|w$|g0$)")
+_LEAVES_HEADERS_ALONE = re.compile(r"-(?:W|w$|D|U)")
+"""Warnings; and macros, since g++ looks by itself whether a precompiled header knows one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +89,8 @@ class Chosen:
 
     @property
     def usual(self) -> bool:
-        """Whether nothing beside ``code`` changes what a header means or becomes."""
-        return all(_SAYS_NOTHING_OF_CODE.match(flag) for flag in self.others)
+        """Whether nothing beside ``code`` changes what a header means or becomes, unseen by g++."""
+        return all(_LEAVES_HEADERS_ALONE.match(flag) for flag in self.others)
 
     @property
     def for_cpp(self) -> tuple[str, ...]:
@@ -112,7 +113,7 @@ def choose(flags: tuple[str, ...], *, default: tuple[str, ...]) -> Chosen:
             standard = flag
         elif _STANDARD_OF_C.match(flag):
             standard_of_c = flag
-        elif flag.startswith("-l"):
+        elif flag.startswith("-l") or flag == "-pthread":  # which but for linking means nothing any more
             libraries.append(flag)
         else:
             others.append(flag)

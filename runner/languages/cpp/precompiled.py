@@ -17,6 +17,7 @@ Rules
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,8 @@ extern "C" int plugin_init(void *, void *) {
 }
 """
 
+_AT_ONCE = min(4, os.cpu_count() or 1)
+
 _SAMPLE = """
 #include <cstdio>
 struct Counter { int count = 0; int next() { return ++count; } };
@@ -66,15 +69,19 @@ def make_all(
     """
     plugin = _make_plugin(compiler, folder)
     closures = _closures(compiler, standard, folder)
-    made: list[Precompiled] = []
-    for flags, header_sets in sets.items():
-        for headers in header_sets:
-            if not all(header in closures for header in headers):
-                continue
-            report(f"{Path(compiler).name}: precompiling {' '.join(headers)} ({' '.join(flags)})")
-            one = Precompiled(name=str(len(made)), headers=headers, flags=flags)
-            if _make(compiler, folder, one, plugin):
-                made.append(one)
+    wanted = [(flags, headers) for flags, header_sets in sets.items() for headers in header_sets]
+    possible = [
+        Precompiled(name=str(number), headers=headers, flags=flags)
+        for number, (flags, headers) in enumerate(wanted)
+        if closures.keys() >= set(headers)
+    ]
+
+    def make(one: Precompiled) -> bool:
+        report(f"{Path(compiler).name} {' '.join(one.flags)}: precompiling {' '.join(one.headers)}")
+        return _make(compiler, folder, one, plugin)
+
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as workers:
+        made = [one for one, works in zip(possible, workers.map(make, possible), strict=True) if works]
     (folder / "made.json").write_text(json.dumps([vars(one) for one in made]))
     (folder / "closures.json").write_text(json.dumps({header: sorted(files) for header, files in closures.items()}))
     if plugin is not None:
@@ -172,5 +179,5 @@ def _closures(compiler: str, standard: str, folder: Path) -> dict[str, frozenset
             source.unlink()
         return header, frozenset(rule.replace("\\\n", " ").split()[2:])
 
-    with ThreadPoolExecutor(max_workers=2) as workers:
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as workers:
         return dict(filter(None, workers.map(ask, STANDARD)))

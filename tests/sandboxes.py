@@ -1,4 +1,4 @@
-"""A runner's engine and shelves for tests of what happens inside sandboxes: no NATS, no gateway, one for a whole test run.
+"""A runner's engine and shelves for tests of what happens inside sandboxes: no NATS, no gateway.
 
 Theory of operation. One event loop in a thread of its own owns the engine; tests are plain functions that call ``run``
 and get a ``Result``, by the very path that jobs take (``runner.execute``). A language is discovered, prepared and

@@ -3,6 +3,7 @@
 A value is the text of ``main.py``, or a table of files. Each prints what it sees.
 """
 
+# ruff: noqa: E501  # a script is easier to read as it is than broken over lines
 from __future__ import annotations
 
 Files = dict[str, str | bytes]

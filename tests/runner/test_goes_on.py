@@ -23,10 +23,20 @@ from tests.sandboxes import Sandboxes, sandboxes
 __all__ = ["sandboxes"]
 
 STDIN = b"Ada\nline two\n"
-VERSIONS = [one.version for one in Python().discover() if version_key(one.version)[:2] >= GOES_ON]
+FOUND = [one.version for one in Python().discover() if version_key(one.version)[:2] >= GOES_ON]
+VERSIONS = {version_key(version)[:2]: version for version in reversed(FOUND)}.values()  # the newest of each
 
-ALLOWED: dict[str, str] = {}
-"""Scripts that may see a difference, and why."""
+ALLOWED: dict[str, str] = {
+    "leaves with a number of more than 64 bits": "the interpreter stumbles over its own unfinished error, we do not",
+    "leaves with an object that cannot be shown": "the same",
+    "recurses for ever": "the frame that hides itself counts as one level",
+    "raises in a finaliser": "the source line is shown even at the end",
+    "imports while it ends": "the same",
+    "looks at its modules": "what is loaded ahead is in sys.modules",
+    "looks at all that is loaded": "the same",
+    "looks at the collector": "what was there before the fork is frozen",
+}
+"""Scripts that see a difference in standard output or standard error, and why. The way they end is the same."""
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -37,6 +47,7 @@ def test_a_script_sees_no_difference(sandboxes: Sandboxes, tmp_path: Path, versi
     result = sandboxes.run(Language.PYTHON, files=files, entry="main.py", stdin=STDIN, version=version)
     ours = (result.exit_code, result.signal, _same(result.stdout), _same(result.stderr))
     assert result.warm
+    assert ours[:2] == bare[:2]
     if name not in ALLOWED:
         assert ours == bare
 
@@ -77,6 +88,5 @@ def _bare(
 def _same(output: bytes) -> bytes:
     """Without what no two runs have in common: addresses, thread numbers, process numbers, random names."""
     output = re.sub(rb"0x[0-9a-f]+", b"0x", output)
-    output = re.sub(rb"started \d+", b"started", output)
-    output = re.sub(rb"Main thread, \d+|pid=\d+", b"", output)
-    return output
+    output = re.sub(rb"refcount : \d+", b"refcount", output)
+    return re.sub(rb"started \d+", b"started", output)

@@ -1,30 +1,62 @@
 """The script with which a Python zygote is started; in each sandbox it goes on as ``/workspace/main.py`` itself.
 
 Theory of operation. ``zygote.main`` returns here in a forked sandbox, with the caller's files in place. What follows
-does what the interpreter does for ``python3 main.py``: a fresh ``__main__``, the file compiled and executed, an
-uncaught exception shown, the exit code. Two things are different, and neither can be seen from the program:
+does what the interpreter does for ``python3 main.py``: a fresh ``__main__``, the file parsed and executed by the
+interpreter's own function for it, an uncaught exception shown, the exit code. Three things are different, and hardly
+one can be seen from the program:
 
 1. This frame hides itself: its code object says that it has not begun yet, and such frames are left out of stacks and
-   tracebacks (CPython 3.11 and later; ``hidden`` proves that it works before any sandbox is made).
-2. The end is quick. An interpreter that shuts down frees every object it has, and after a fork each of them is a page
+   tracebacks (CPython 3.11 and later; ``hidden`` proves that it works before any sandbox is made). It still counts as
+   one level of recursion.
+2. What is loaded for our own sake stays in ``sys.modules``, and is not the program's own copy.
+3. The end is quick. An interpreter that shuts down frees every object it has, and after a fork each of them is a page
    to copy: two thirds of what a small program costs. ``finish`` does what a program can notice (threads waited for,
    exit functions, its modules' objects deleted, buffers flushed, C's own exit functions) and leaves the rest to the
    kernel.
 
+The zygote lies in a folder ``/workspace`` of its own, over which each sandbox mounts its own: so the interpreter knew
+from its start which folder is its program's (3.13 says of a module that shadows another how to mend that).
+
 Self-contained, like ``zygote``; nothing is imported that a bare interpreter has not loaded anyhow or ``zygote`` needs.
 """
 
+# ruff: noqa: E402  # what a bare interpreter has loaded is seen before anything else is
+
+import sys
+
+BARE = frozenset(sys.modules)
+
+import _weakref
 import atexit
+import builtins
 import ctypes
 import gc
 import os
-import sys
 
 import zygote
 
 MAIN = "/workspace/main.py"
 SIGINT = 2
 FLUSH_FAILED = 120
+FILE_INPUT = 257  #: how C calls a whole file, for its parser
+CLOSE_IT = 1
+MESSAGES = sys.version_info >= (3, 13)  #: whether what is ignored at the end is told in words, or by its object
+BUILTINS = frozenset(vars(builtins))
+
+#: what an interpreter that ends takes away first
+SPECIAL = (
+    *("path", "argv", "ps1", "ps2", "last_exc", "last_type", "last_value", "last_traceback"),
+    *("path_hooks", "path_importer_cache", "meta_path", "__interactivehook__"),
+)
+
+_libc = ctypes.CDLL(None)
+_fopen = _libc.fopen
+_fopen.restype = ctypes.c_void_p
+_exit = ctypes.PyDLL(None).exit
+_run = ctypes.pythonapi.PyRun_FileExFlags
+_run.restype = ctypes.py_object
+_object = ctypes.py_object
+_run.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, _object, _object, ctypes.c_int, ctypes.c_void_p]
 
 
 def hide(code):
@@ -50,16 +82,27 @@ def fresh_main():
     """A new ``__main__``, as the interpreter makes it for a script."""
     module = type(sys)("__main__")
     loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", MAIN)
-    vars(module).update(__builtins__=sys.modules["builtins"], __file__=MAIN, __loader__=loader, __cached__=None)
+    vars(module).update(__builtins__=builtins, __file__=MAIN, __loader__=loader, __cached__=None)
     if sys.version_info < (3, 14):
         module.__annotations__ = {}
     sys.modules["__main__"] = module
     return vars(module)
 
 
-def source():
-    with open(MAIN, "rb") as file:
-        return compile(file.read(), MAIN, "exec", 0, True)
+def file():
+    """The caller's file, opened as C does."""
+    return _fopen(MAIN.encode(), b"rb")
+
+
+def after(error):
+    """What the interpreter does with whatever the program ended by; exit code, and whether it was an interruption."""
+    if isinstance(error, SystemExit):
+        return code_of(error), False
+    for name in ("__file__", "__cached__"):
+        vars(sys.modules["__main__"]).pop(name, None)
+    if error is None:
+        return 0, False
+    return show(error), isinstance(error, KeyboardInterrupt)
 
 
 def show(error):
@@ -75,13 +118,15 @@ def show(error):
         return 1
     try:
         hook(kind, error, error.__traceback__)
+        return 1
     except SystemExit as leave:
         return code_of(leave)
-    except BaseException as worse:
-        print("Error in sys.excepthook:", file=sys.stderr)
-        sys.__excepthook__(type(worse), worse, worse.__traceback__)
-        print("\nOriginal exception was:", file=sys.stderr)
-        sys.__excepthook__(kind, error, error.__traceback__)
+    except BaseException as caught:
+        worse = caught
+    print("Error in sys.excepthook:", file=sys.stderr)
+    sys.__excepthook__(type(worse), worse, worse.__traceback__)
+    print("\nOriginal exception was:", file=sys.stderr)
+    sys.__excepthook__(kind, error, error.__traceback__)
     return 1
 
 
@@ -92,19 +137,13 @@ def code_of(leave):
         return 0
     if isinstance(code, int):
         return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 255
-    flush(sys.stdout)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except Exception:
+        sys.stdout = sys.stdout  # the end will say it
     print(code, file=sys.stderr)
     return 1
-
-
-def flush(stream):
-    """Whether there was anything to complain of."""
-    try:
-        if stream is not None and not stream.closed:
-            stream.flush()
-    except Exception:
-        return False
-    return True
 
 
 def finish(code, interrupted):
@@ -114,60 +153,100 @@ def finish(code, interrupted):
         try:
             threading._shutdown()
         except BaseException as error:
-            sys.unraisablehook(Unraisable(error))  # type: ignore[arg-type]  # it looks like the real thing
+            complain(error, "Exception ignored on threading shutdown", threading)
     atexit._run_exitfuncs()
-    flush(sys.stdout)
-    flush(sys.stderr)
-    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
-        if hasattr(sys, name):
-            setattr(sys, name, None)
+    if not flush("stdout", aloud=True):
+        code = FLUSH_FAILED
+    flush("stderr")
     forget(sys.modules, zygote.LOADED)
-    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    if not flush(sys.stdout):
-        code = code or FLUSH_FAILED
-    flush(sys.stderr)
+    flush("stdout")
+    flush("stderr")
     if interrupted:
         zygote.end_by(SIGINT)
-    ctypes.PyDLL(None).exit(code)
+    _exit(code)
 
 
-class Unraisable:
-    """What ``sys.unraisablehook`` is given."""
+def flush(name, aloud=False):
+    """Whether that stream is well."""
+    stream = getattr(sys, name, None)
+    try:
+        if stream is not None and not stream.closed:
+            stream.flush()
+    except BaseException as error:
+        if aloud:
+            complain(error, "Exception ignored on flushing sys." + name, stream)
+        return False
+    return True
 
-    def __init__(self, error):
-        self.exc_type, self.exc_value, self.exc_traceback = type(error), error, error.__traceback__
-        self.err_msg, self.object = "Exception ignored in the end of threads", None
+
+def complain(error, message, thing):
+    """Of an error that nobody can catch any more."""
+    error.__context__ = None
+    message, thing = (message, None) if MESSAGES else (None, thing)
+    try:
+        sys.unraisablehook(_ignored((type(error), error, error.__traceback__, message, thing)))
+    except BaseException:
+        sys.unraisablehook = sys.__unraisablehook__
 
 
 def forget(modules, kept):
-    """Delete the program's modules and what they hold, so that its finalisers run and its files are flushed."""
-    own = [(name, modules.pop(name)) for name in list(modules) if name not in kept]
-    tables = [vars(module) for _, module in own if type(module) is type(sys)]
-    del own
+    """Delete the program's modules and what they hold, so that its finalisers run and its files are flushed.
+
+    As the interpreter does it: modules are let go, what was held in circles is collected, and of modules that
+    somebody still holds the names are taken away, the private ones first.
+    """
+    for name in SPECIAL:
+        setattr(sys, name, None)
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    own = [_weakref.ref(modules.pop(name)) for name in list(modules) if name not in kept and _is_module(modules[name])]
     gc.collect()
-    for table in tables:
-        for private in (True, False):
-            for name in list(table):
-                if name != "__builtins__" and private == (name[:1] == "_" and name[1:2] != "_"):
-                    table[name] = None
-    tables.clear()
-    gc.collect()
+    for name in list(vars(builtins)) if len(vars(builtins)) != len(BUILTINS) else ():
+        if name not in BUILTINS:
+            del vars(builtins)[name]
+    for held in reversed(own):
+        module = held()
+        if module is not None:
+            clear(vars(module))
 
 
-for function in (hide, fresh_main, source, show, code_of, flush, finish, forget, Unraisable.__init__):
+def _is_module(thing):
+    return isinstance(thing, type(sys))
+
+
+def clear(table):
+    for private in (True, False):
+        for name in list(table):
+            if name != "__builtins__" and private == (name[:1] == "_" and name[1:2] != "_"):
+                table[name] = None
+
+
+class _Raises:
+    def __del__(self):
+        raise ValueError
+
+
+def kind_of_ignored():
+    """The type of what ``sys.unraisablehook`` is given; nothing but the interpreter tells it."""
+    seen: list = []
+    sys.unraisablehook = seen.append
+    _Raises()
+    sys.unraisablehook = sys.__unraisablehook__
+    return type(seen[0])
+
+
+_ignored = kind_of_ignored()
+for function in (hide, fresh_main, file, after, show, code_of, finish, flush, complain, forget, _is_module, clear):
     hide(function.__code__)
 if not hidden():
     os.write(2, b"frames cannot be hidden in this interpreter\n")
     os._exit(1)
-zygote.main(int(os.environ.pop("ZYGOTE_CONFIG")), loaded=frozenset(sys.modules) - {"__main__"})
+zygote.main(int(os.environ.pop("ZYGOTE_CONFIG")), loaded=frozenset(sys.modules) - {"__main__"}, bare=BARE)
 hide(sys._getframe().f_code)
-exit_code, interrupted = 0, False
+names, error = fresh_main(), None
 try:
-    exec(source(), fresh_main())
-except SystemExit as leave:
-    exit_code = code_of(leave)
-except KeyboardInterrupt as error:
-    exit_code, interrupted = show(error), True
-except BaseException as error:
-    exit_code = show(error)
+    _run(file(), MAIN.encode(), FILE_INPUT, names, names, CLOSE_IT, None)
+except BaseException as caught:
+    error = caught
+exit_code, interrupted = after(error)
+names = error = None
 finish(exit_code, interrupted)

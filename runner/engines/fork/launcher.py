@@ -4,8 +4,8 @@ Run by the runner as ``python -I launcher.py CONFIG_FD``, as root, with the cont
 in order: ``apart`` (namespaces), ``lay_out`` (folders, read-only binds, devices, /etc), ``pivot``, then either exec of
 the language's own interpreter on ``goes_on``, or the zygote right here.
 
-The root is a small tmpfs, read-only once it is laid out, in which host folders are bound read-only. ``/tmp`` of this
-root holds the zygote's source for the interpreter to import; every sandbox mounts its own ``/tmp`` over it.
+The root is a small tmpfs, read-only once it is laid out, in which host folders are bound read-only. ``/workspace`` of
+this root holds the zygote's source for the interpreter to import; every sandbox mounts its own ``/workspace`` over it.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def lay_out(root: Path, config: dict) -> None:
         bind(source, root / target.lstrip("/"))
     if config["interpreter"]:
         for name in ("zygote.py", "goes_on.py"):
-            shutil.copyfile(Path(__file__).parent / name, root / "tmp" / name)
+            shutil.copyfile(Path(__file__).parent / name, root / "workspace" / name)
     for name in ("tmp", "dev/shm"):
         (root / name).chmod(0o1777)
 
@@ -158,7 +158,7 @@ def become_zygote(config: dict) -> None:
     room = STACK_ROOM if hard == resource.RLIM_INFINITY else min(STACK_ROOM, hard)
     resource.setrlimit(resource.RLIMIT_STACK, (room, hard))  # where memory is mapped leaves this much for its stack
     env = {**config["env"], "ZYGOTE_CONFIG": str(config["config_fd"])}
-    os.execve(config["interpreter"], [config["shown"], "/tmp/goes_on.py"], env)
+    os.execve(config["interpreter"], [config["shown"], "/workspace/goes_on.py"], env)
 
 
 if __name__ == "__main__":

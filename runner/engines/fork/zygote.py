@@ -466,7 +466,7 @@ class Program:
         own = {os.path.relpath(path, "/workspace").split("/")[0] for path, _, _ in order["files"]}
         local = {name[:-3] if name.endswith(".py") else name for name in own} - {"main"}
         for name in list(sys.modules) if local else ():
-            if name.partition(".")[0] in local and name not in self.config["bare"]:
+            if name.partition(".")[0] in local and name not in BARE:
                 del sys.modules[name]  # the caller's own module of that name wins
         if "TZ" in order["env"]:
             time.tzset()
@@ -660,18 +660,21 @@ _SHOWN: list = []
 LOADED: frozenset = frozenset()
 """The modules that were loaded before a program went on in this interpreter: they are not the program's."""
 
+BARE: frozenset = frozenset()
+"""Those of them that a bare interpreter has loaded too: a module of the caller's cannot stand before them."""
 
-def main(config_fd, loaded=frozenset()):
+
+def main(config_fd, loaded=frozenset(), bare=frozenset()):
     """Be a zygote. Returns only in an interpreter that goes on as a program; *loaded*: what it has loaded so far."""
-    global LOADED
-    LOADED = loaded
+    global LOADED, BARE
+    LOADED, BARE = loaded, bare
     with os.fdopen(config_fd, "rb") as file:
         config = marshal.loads(file.read())
     if config["interpreter"]:
         show_as([config["shown"], "main.py"], config["env"], config["proc_fd"])
         _check(_libc.prctl(PR_SET_NAME, config["shown"].encode(), 0, 0, 0), "prctl")
         sys.modules.pop("zygote", None)
-        sys.path_importer_cache.pop("/tmp", None)
+        sys.path_importer_cache.pop("/workspace", None)
         compile("[None for _ in ()]", "<warm>", "eval")  # a first compile() costs a fork 1.6 ms
     gc.collect()
     gc.freeze()

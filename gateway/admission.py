@@ -99,8 +99,10 @@ class Admission:
         try:
             await self._enqueue(job)
         except BaseException:
-            self._feeds.forget(execution_id)
+            if not feed.durable:
+                self._feeds.forget(execution_id)
             raise
+        self._feeds.keep(feed)
         self._note(job)
         feed.said = False
         if quiet_s:

@@ -31,7 +31,8 @@ def check_head(request: web.Request) -> None:
     if (request.content_length or 0) > BODY_BYTES:
         raise TooLarge(f"the body has {request.content_length} bytes; the most is {BODY_BYTES}")
     kind = request.content_type
-    if kind != "application/json" and "Content-Type" in request.headers and not kind.endswith("+json"):
+    # none given is refused too: a browser sends such a body for any page, without asking us first
+    if "Content-Type" not in request.headers or not (kind == "application/json" or kind.endswith("+json")):
         raise WrongMediaType(f"this reads application/json, not {kind[:100]}; send Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise WrongMediaType("this reads plain bodies; send it without Content-Encoding")

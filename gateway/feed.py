@@ -31,6 +31,7 @@ class Feed:
         "attempt",
         "checked_at",
         "chunks",
+        "durable",
         "id",
         "listeners",
         "mended",
@@ -58,6 +59,7 @@ class Feed:
         self.checked_at = now_s
         self.mending = False
         self.mended = 0  #: the number that was missing when mending was last tried
+        self.durable = True  #: the queue has it; False only while that is being asked
         self.said = True  #: others can know of it: ``Queued`` is out, or need not be any more
         self.shed = False  #: chunks are not kept at present; a listener has them mended first
         self._retold: list[Chunk] | None = None
@@ -147,6 +149,8 @@ class Feed:
             yield wake
         finally:
             self.listeners.discard(wake)
+            if not self.listeners:
+                self._retold = None
 
     async def until_end(self, seconds: float) -> bool:
         """Whether it has ended, after waiting at most *seconds* for it."""

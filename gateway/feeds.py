@@ -76,7 +76,13 @@ class Feeds:
         feed = self._feeds.get(queued.execution_id)
         if feed is None:
             feed = self._feeds[queued.execution_id] = Feed(queued.execution_id, queued, _now_s())
+            feed.durable = False
         return feed
+
+    def keep(self, feed: Feed) -> None:
+        """It is accepted: it stays, also where another request with the same key failed and forgot it."""
+        feed.durable = True
+        self._feeds.setdefault(feed.id, feed)
 
     async def adopt(self, feed: Feed) -> Feed:
         """Live from now on, though another gateway (or this one, before it was started anew) accepted it."""

@@ -56,7 +56,8 @@ async def _submit_once(
     """With an idempotency key: the execution that the key has made before, or a new one of an id made of the key."""
     execution_id = records.id_of_key(who.user_id, checked_key(key))
     first = await desk.records.claim_key(execution_id, records.digest(body))
-    if not first and (feed := await desk.archive.find(execution_id)) is not None:
+    feed = None if first else await desk.archive.find(execution_id)
+    if feed is not None and feed.durable:
         return await desk.archive.live(feed)
     return await desk.admission.accept(
         submission, who=who, execution_id=execution_id, correlation_id=correlation(request)

@@ -8,7 +8,7 @@ flags, behind ``start.js``.
 
 1. An ES module is what Node takes for one: ``.mjs``, or ``"type": "module"`` in a package.json sent along.
 2. V8's own ceiling of the heap lies above the widest memory limit, so that the sandbox's limit decides.
-3. The stack is far deeper than Node's usual megabyte, yet ends in a RangeError before the smallest default room is full.
+3. The stack is far deeper than Node's usual megabyte, yet ends in a RangeError before memory does.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class JavaScript:
             _probe(
                 b"#!/usr/bin/env node\nlet seen = '';\n"
                 b"process.stdin.on('data', (part) => { seen += part; });\n"
-                b"process.stdin.on('end', () => console.log(seen.length, require.main === module, process.argv.slice(2)));\n",
+                b"process.stdin.on('end', () => console.log(seen.length, this === exports, process.argv.slice(2)));\n",
                 b"5 true [ 'one', 't w o' ]\n",
                 stdin=b"12345",
                 args=("one", "t w o"),

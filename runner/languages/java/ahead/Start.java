@@ -2,12 +2,9 @@ package jvm.ahead;
 
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
-import java.io.FileDescriptor;
-import java.io.FileInputStream;
 import java.io.IOException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
-import java.nio.charset.StandardCharsets;
 import jdk.internal.access.SharedSecrets;
 import jdk.internal.misc.Unsafe;
 import jdk.internal.vm.annotation.Hidden;
@@ -32,7 +29,6 @@ import sun.launcher.LauncherHelper;
  */
 public final class Start {
 
-    private static final int GO = 3;
     private static final int LAUNCHED_BY_CLASS = 1; // LauncherHelper.LM_CLASS
     private static final int HIDDEN_STRONG = 2 | 4; // MethodHandleNatives.Constants: HIDDEN_CLASS, STRONG_LOADER_LINK
 
@@ -46,7 +42,7 @@ public final class Start {
     @Hidden
     public static void main(String[] none) throws Throwable {
         Rehearsal.play();
-        String[] words = read();
+        String[] words = Go.read();
         String[] args = new String[words.length - 1];
         System.arraycopy(words, 1, args, 0, args.length);
         System.setProperty("sun.java.command", String.join(" ", words));
@@ -71,20 +67,6 @@ public final class Start {
             return main.getMethod("main", String[].class);
         }
         return (Method) finder.getMethod("findMainMethod", Class.class).invoke(null, main);
-    }
-
-    private static String[] read() throws IOException {
-        FileDescriptor descriptor = new FileDescriptor();
-        SharedSecrets.getJavaIOFileDescriptorAccess().set(descriptor, GO);
-        try (FileInputStream go = new FileInputStream(descriptor)) {
-            ByteArrayOutputStream all = new ByteArrayOutputStream();
-            byte[] part = new byte[1 << 16];
-            for (int length = go.read(part); length >= 0; length = go.read(part)) {
-                all.write(part, 0, length);
-            }
-            String words = all.toString(StandardCharsets.UTF_8);
-            return words.substring(0, words.length() - 1).split("\0", -1);
-        }
     }
 
     /** A class file: {@code main(args)} calls the main method that was found, in the one of four ways that fits it. */

@@ -93,9 +93,8 @@ async def _accept_all(desk: Desk, pairs: Sequence[Pair], who: Caller, correlatio
         raise stopped[0]
     for (execution_id, submission), error in zip(pairs, problems, strict=True):
         if error is not None:
-            await desk.admission.give_up(
-                submission, who=who, execution_id=execution_id, message=f"Not queued: {error}."
-            )
+            message = f"It was not queued: {error}."
+            await desk.admission.give_up(submission, who=who, execution_id=execution_id, message=message)
 
 
 def _accepted(desk: Desk, request: web.Request, batch: records.Batch) -> web.Response:

@@ -87,6 +87,22 @@ async def test_a_repeated_key_is_the_same_batch(door: Door, hire: Hire) -> None:
     assert status == 409
 
 
+async def test_a_batch_that_found_no_room_is_queued_when_it_is_repeated_later(door: Door, bus: Any) -> None:
+    """The key was used, but nothing was accepted: the repeat is no empty promise."""
+    stream = f"JOBS_{door.region.name.upper()}_STANDARD"
+    config = (await bus.api(f"STREAM.INFO.{stream}"))["config"]
+    key = {"Idempotency-Key": "later"}
+    await bus.api(f"STREAM.UPDATE.{stream}", {**config, "max_msgs_per_subject": 1})
+    assert (await door.submit())[0] == 202
+    assert (await door.call("POST", "/api/v1/batches", json=batch("a", "b"), headers=key))[0] == 429
+    await bus.api(f"STREAM.UPDATE.{stream}", config)
+    status, accepted = await door.call("POST", "/api/v1/batches", json=batch("a", "b"), headers=key)
+    assert status == 202
+    read = await ended_one(door, accepted["batch_id"], "queued")
+    assert read["counts"] == {"queued": 2}
+    assert (await bus.api(f"STREAM.INFO.{stream}"))["state"]["messages"] == 3
+
+
 async def test_an_unknown_batch_is_not_found(door: Door) -> None:
     for word in ("nothing", "*", "00000000-0000-0000-0000-000000000000"):
         assert (await door.call("GET", f"/api/v1/batches/{word}"))[0] == 404

@@ -90,6 +90,12 @@ async def test_another_kind_of_body_is_415(door: Door, kind: str) -> None:
     assert "application/json" in problem["detail"]
 
 
+async def test_a_body_of_no_kind_is_415(door: Door) -> None:
+    """A browser sends such a body across sites without asking: it must not start a program."""
+    status, _, problem = await raw(door, head("Content-Length: 2") + b"{}")
+    assert (status, problem["status"]) == (415, 415)
+
+
 async def test_all_faults_come_at_once_with_field_problem_and_cure(door: Door) -> None:
     """The caller mends them in one go."""
     wrong = {"language": "pyhton", "code": 5, "stdin": ["x"], "wall_limit": 3, "args": "a b", "timeout": 60}

@@ -9,7 +9,8 @@ one can be seen from the program:
    tracebacks (CPython 3.11 and later; ``hidden`` proves that it works before any sandbox is made). It still counts as
    one level of recursion.
 2. What is loaded for our own sake stays in ``sys.modules``, and is not the program's own copy.
-3. The end is quick. An interpreter that shuts down frees every object it has, and after a fork each of them is a page
+3. The start is trodden: ``rehearse`` and ``immortalise`` leave a fork little to write, for a first write copies a page.
+4. The end is quick. An interpreter that shuts down frees every object it has, and after a fork each of them is a page
    to copy: two thirds of what a small program costs. ``finish`` does what a program can notice (threads waited for,
    exit functions, its modules' objects deleted, buffers flushed, C's own exit functions) and leaves the rest to the
    kernel.
@@ -38,6 +39,8 @@ import zygote
 MAIN = "/workspace/main.py"
 SIGINT = 2
 FLUSH_FAILED = 120
+REHEARSAL = b"/workspace/rehearsal.py"  #: a file that prints one line
+REHEARSALS = 20  #: what it takes for the interpreter to specialise the code
 FILE_INPUT = 257  #: how C calls a whole file, for its parser
 CLOSE_IT = 1
 MESSAGES = sys.version_info >= (3, 13)  #: whether what is ignored at the end is told in words, or by its object
@@ -158,12 +161,22 @@ def finish(code, interrupted):
     if not flush("stdout", aloud=True):
         code = FLUSH_FAILED
     flush("stderr")
+    foreign = any(map(is_foreign, sys.modules.items()))
     forget(sys.modules, zygote.LOADED)
     flush("stdout")
     flush("stderr")
     if interrupted:
         zygote.end_by(SIGINT)
-    _exit(code)
+    if foreign:
+        _exit(code)
+    _libc.fflush(None)
+    os._exit(code)
+
+
+def is_foreign(item):
+    """Whether a module is C code that was loaded by the program: then C's exit functions may be its own."""
+    name, module = item
+    return name not in zygote.LOADED and str(getattr(module, "__file__", "")).endswith(".so")
 
 
 def flush(name, aloud=False):
@@ -220,6 +233,46 @@ def clear(table):
                 table[name] = None
 
 
+def rehearse():
+    """Walk the road of a small program here, some times over: caches are filled, and code is specialised, once."""
+    main, stdout = sys.modules["__main__"], sys.stdout
+    with open(os.devnull, "w") as nowhere:
+        for _ in range(REHEARSALS):
+            zygote.rehearse()
+            sys.stdout = nowhere
+            names = fresh_main()
+            _run(_fopen(REHEARSAL, b"rb"), MAIN.encode(), FILE_INPUT, names, names, CLOSE_IT, None)
+            flush("stdout")
+            clear(names)
+    sys.stdout = stdout
+    sys.modules["__main__"] = main
+
+
+CODE_PARTS = ("co_consts", "co_names", "co_name", "co_qualname", "co_filename", "co_linetable", "co_exceptiontable")
+
+
+def immortalise():
+    """Let everything that exists now live for ever: then no fork counts references to it.
+
+    A count is a write. Immortal objects exist since CPython 3.12, and None shows how one looks.
+    """
+    if sys.version_info < (3, 12):
+        return
+    word = ctypes.c_uint32.from_address
+    forever = word(id(None)).value
+    seen = set()
+    waiting = gc.get_objects()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) not in seen:
+            seen.add(id(thing))
+            waiting += gc.get_referents(thing)
+            if isinstance(thing, type(hide.__code__)):
+                waiting += [getattr(thing, name) for name in CODE_PARTS]
+    for address in seen - {id(seen), id(waiting)}:
+        word(address).value = forever
+
+
 class _Raises:
     def __del__(self):
         raise ValueError
@@ -237,9 +290,12 @@ def kind_of_ignored():
 _ignored = kind_of_ignored()
 for function in (hide, fresh_main, file, after, show, code_of, finish, flush, complain, forget, _is_module, clear):
     hide(function.__code__)
+hide(is_foreign.__code__)
 if not hidden():
     os.write(2, b"frames cannot be hidden in this interpreter\n")
     os._exit(1)
+rehearse()
+immortalise()
 zygote.main(int(os.environ.pop("ZYGOTE_CONFIG")), loaded=frozenset(sys.modules) - {"__main__"}, bare=BARE)
 hide(sys._getframe().f_code)
 names, error = fresh_main(), None

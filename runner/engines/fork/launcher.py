@@ -118,6 +118,7 @@ def lay_out(root: Path, config: dict) -> None:
     if config["interpreter"]:
         for name in ("zygote.py", "goes_on.py"):
             shutil.copyfile(Path(__file__).parent / name, root / "workspace" / name)
+        (root / "workspace/rehearsal.py").write_text('print("hello")\n')
     for name in ("tmp", "dev/shm"):
         (root / name).chmod(0o1777)
 
@@ -157,7 +158,7 @@ def become_zygote(config: dict) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     room = STACK_ROOM if hard == resource.RLIM_INFINITY else min(STACK_ROOM, hard)
     resource.setrlimit(resource.RLIMIT_STACK, (room, hard))  # where memory is mapped leaves this much for its stack
-    env = {**config["env"], "ZYGOTE_CONFIG": str(config["config_fd"])}
+    env = {**config["env"], "ZYGOTE_CONFIG": str(config["config_fd"]), "LD_BIND_NOW": "1"}
     os.execve(config["interpreter"], [config["shown"], "/workspace/goes_on.py"], env)
 
 

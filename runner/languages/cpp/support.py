@@ -19,7 +19,7 @@ from runner.languages.cpp.flags import ALLOWED_FLAGS, Chosen, choose
 from runner.languages.cpp.includes import Precompiled, best, leading
 
 _PREPARED = "/opt/cpp"
-_RECIPE = "3"
+_RECIPE = "4"
 """Changes whenever ``prepare`` makes something else of the same compiler."""
 
 _SUFFIXES = (".cpp", ".cc", ".cxx", ".c")
@@ -35,7 +35,6 @@ _SETS = (
     ("iostream", "iomanip"),
     ("iostream", "memory"),
     ("iostream", "thread"),
-    ("iostream", "map"),
     ("iostream", "vector", "map"),
     ("iostream", "vector", "unordered_map"),
     ("iostream", "vector", "algorithm"),

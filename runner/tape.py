@@ -1,6 +1,7 @@
 """The output of one execution as it is told: numbered chunks, few enough to be cheap, soon enough to be live.
 
-Theory of operation. The first bytes go out at once. What follows within ``HOLD_S`` of a chunk is gathered and goes out
+Theory of operation. The first bytes go out within ``FIRST_S``, so short that nobody sees it and long enough that a
+program which prints and ends is told in one piece. What follows within ``HOLD_S`` of a chunk is gathered and goes out
 together, at most ``CHUNK_BYTES`` at a time. A chunk ends where a UTF-8 character does: the start of one that is still
 to come is held back, until the run ends. ``lengths`` remembers each chunk, so that the stored result can tell the same
 numbers again.
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from jobs.events import Stream
 
+FIRST_S = 0.001
 HOLD_S = 0.008
 CHUNK_BYTES = 64 * 1024
 
@@ -40,8 +42,7 @@ class Tape:
         else:
             self._held.append((stream, bytearray(data)))
         if self._timer is None:
-            self._flush()
-            self._timer = self._loop.call_later(HOLD_S, self._on_timer)
+            self._timer = self._loop.call_later(HOLD_S if self.lengths else FIRST_S, self._on_timer)
 
     def end(self) -> None:
         """Everything that is held goes out, characters whole or not."""

@@ -37,6 +37,7 @@ log = logging.getLogger("work")
 
 STORE_FOR_S = 60.0
 HAND_BACK_S = 0.5
+ANNOUNCE_S = 0.004
 CANCELLED_KEPT = 10_000
 SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 
@@ -188,6 +189,7 @@ class Work:
         now = int(time.time() * 1000)
 
         def tell(seq: int, stream: Stream, data: bytes) -> None:
+            announce()
             chunk = Chunk(execution_id=job.id, attempt=attempt, seq=seq, stream=stream, data=data)
             self._say(subject, wire.pack(chunk))
 
@@ -199,7 +201,16 @@ class Work:
             started_at_ms=now,
             version=shelf.installation.version,
         )
-        self._bus.publish(subject, wire.pack(running))
+        announced = False
+
+        def announce() -> None:
+            nonlocal announced
+            if not announced:
+                announced = True
+                self._say(subject, wire.pack(running))
+
+        # A run that is over by then is told in one write with its output and its result.
+        announcing = asyncio.get_running_loop().call_later(ANNOUNCE_S, announce)
         execution = Execution(
             job=job,
             shelf=shelf,
@@ -215,6 +226,8 @@ class Work:
         try:
             return await execution.run()
         finally:
+            announcing.cancel()
+            announce()
             del self._executions[job.id]
 
     async def _store(self, job: Job, result: Result) -> None:

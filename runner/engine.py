@@ -13,6 +13,7 @@ from typing import Protocol
 from jobs.events import Stream
 from jobs.limits import Limits
 from jobs.result import OutputFile
+from jobs.submission import Terminal
 from runner.languages.contract import Boot, Installation, Room
 
 
@@ -45,6 +46,7 @@ class Order:
     memory_bytes: int
     limits: Limits
     output_bytes: int  #: both streams together
+    tty: Terminal | None = None  #: a pseudo-terminal in place of the three pipes
     globs: tuple[str, ...] = ()  #: files to bring back
     collect_files: int = 0
     collect_bytes: int = 0
@@ -91,6 +93,10 @@ class Sandbox(Protocol):
         """More standard input while it runs; None ends it."""
         ...
 
+    def resize(self, rows: int, cols: int) -> None:
+        """Another size for its terminal."""
+        ...
+
     def interrupt(self, number: int) -> None:
         """A signal for the program."""
         ...
@@ -113,8 +119,8 @@ class Engine(Protocol):
         """Be ready to pitch for this installation; ``SandboxFault`` where it cannot."""
         ...
 
-    async def pitch(self, installation: Installation, room: Room, *, cold: bool = False) -> Sandbox:
-        """A new sandbox. ``cold``: nothing started ahead in it; it execs what its order says."""
+    async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
+        """A new sandbox. ``cold``: nothing started ahead in it; ``tty``: for an order with a terminal."""
         ...
 
     async def close(self) -> None:

@@ -114,6 +114,10 @@ class Execution:
         if self.sandbox is not None:
             self.sandbox.interrupt(number)
 
+    def resize(self, rows: int, cols: int) -> None:
+        if self.sandbox is not None:
+            self.sandbox.resize(rows, cols)
+
     # -- building -----------------------------------------------------------------------------------------------
 
     async def _build(self, sources: Sources, submission: Submission) -> Built | None:
@@ -192,7 +196,9 @@ class Execution:
         submission = self.job.submission
         plan = self.shelf.support.run(self.shelf.installation, sources, artifact, args, submission)
         boot = self.shelf.boots[Room.RUN]
-        cold = boot.argv is not None and not boot.interpreter and not _fits(plan, submission)
+        cold = submission.tty is not None or (
+            boot.argv is not None and not boot.interpreter and not _fits(plan, submission)
+        )
         order = self._run_order(plan, sources, args, stdin, cold)
         began = time.perf_counter()
         waited = self.clocked.sandbox_wait
@@ -212,7 +218,8 @@ class Execution:
             files=tuple(files),
             argv=plan.argv,
             go=plan.go if ahead else None,
-            goes_on=boot.interpreter and plan.go is not None,
+            goes_on=boot.interpreter and plan.go is not None and not cold,
+            tty=submission.tty,
             args=args,
             env={**ENVIRONMENT, "PATH": self.shelf.installation.path, **plan.env, **dict(submission.env)},
             stdin=stdin if not submission.interactive else None,
@@ -230,7 +237,7 @@ class Execution:
         for final in (False, True):
             began = time.perf_counter()
             pool = self.shelf.pools[room]
-            sandbox, warm = (await pool.cold(), True) if cold else await pool.claim()
+            sandbox, warm = (await pool.cold(tty=order.tty is not None), True) if cold else await pool.claim()
             self.clocked.sandbox_wait += (time.perf_counter() - began) * 1000
             self.warm = self.warm and warm
             self.sandbox = sandbox

@@ -79,10 +79,10 @@ class Pool:
         self.counts.cold += 1
         return await self._engine.pitch(self._installation, self._room), False
 
-    async def cold(self) -> Sandbox:
-        """A sandbox in which nothing was started ahead."""
+    async def cold(self, *, tty: bool = False) -> Sandbox:
+        """A sandbox in which nothing was started ahead; ``tty``: with a terminal."""
         self.counts.cold += 1
-        return await self._engine.pitch(self._installation, self._room, cold=True)
+        return await self._engine.pitch(self._installation, self._room, cold=True, tty=tty)
 
     def put_back(self, sandbox: Sandbox) -> None:
         """An unused sandbox, to the front."""

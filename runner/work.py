@@ -273,8 +273,10 @@ def _obey(execution: Execution, control: Control) -> str:
             execution.interrupt(SIGNALS[control.signal])
         else:
             return f"{control.signal} cannot be sent; SIGINT, SIGTERM and SIGKILL can"
+    elif execution.job.submission.tty is None:
+        return "the execution has no terminal: submit it with tty {rows, cols}"
     else:
-        return "the execution has no terminal"
+        execution.resize(control.rows, control.cols)
     return ""
 
 

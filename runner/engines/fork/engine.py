@@ -93,9 +93,9 @@ class ForkEngine:
         except TimeoutError as error:
             raise SandboxFault(f"the zygote of {installation.name} was not ready in {START_S:.0f} s") from error
 
-    async def pitch(self, installation: Installation, room: Room, *, cold: bool = False) -> Sandbox:
+    async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
         home = self._zygotes[installation.name]
-        number, boot = _boot(home.boots, room, cold)
+        number, boot = _boot(home.boots, room, cold or tty)
         if not self._free:
             raise SandboxFault(f"all {self._slots} slots hold sandboxes")
         slot = self._free.popleft()
@@ -104,7 +104,7 @@ class ForkEngine:
         self._cgroups.bound(slot, memory_bytes=1024 * MIB, processes=512)
         future: asyncio.Future[Ends] = asyncio.get_running_loop().create_future()
         home.pitched[slot] = future
-        self._ask(home, zygote.PITCH, slot, number)
+        self._ask(home, zygote.PITCH, slot, number | zygote.TERMINAL if tty else number)
         try:
             async with asyncio.timeout(PITCH_S):
                 ends = await future

@@ -81,6 +81,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     config = marshal.loads(Path(f"/proc/self/fd/{sys.argv[1]}").read_bytes())
     os.close(int(sys.argv[1]))
+    config["pts_fd"] = os.open("/dev/pts", os.O_RDONLY | os.O_DIRECTORY)
     config["proc_fd"] = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     config["cgroup_fds"] = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in config["cgroups"]]
     root = Path(config["root"])
@@ -153,7 +154,7 @@ def become_zygote(config: dict) -> None:
     if not config["interpreter"]:
         zygote.main(config["config_fd"])
         return
-    for fd in (zygote.CONTROL_FD, config["proc_fd"], *config["cgroup_fds"]):
+    for fd in (zygote.CONTROL_FD, config["proc_fd"], config["pts_fd"], *config["cgroup_fds"]):
         os.set_inheritable(fd, True)
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     room = STACK_ROOM if hard == resource.RLIM_INFINITY else min(STACK_ROOM, hard)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from runner.engines.fork.cgroups import Cgroups
 
 READ_BYTES = 64 * 1024
 INSIST_S = 1.0
+END_OF_FILE = b"\x04"  #: what a terminal takes for the end of its input
 COLLECT_MARGIN_BYTES = 1 << 20  #: names and headers of the files that are brought back
 _SPARE_PROCESSES = 2  #: init, and the feeder of a waiting runtime
 
@@ -78,6 +80,7 @@ class ForkSandbox:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[int] = self._loop.create_future()
         self._input = bytearray()
+        self._keys = bytearray()
         self._close_input = False
         self._stopped = ""
         self._timers: list[asyncio.TimerHandle] = []
@@ -115,11 +118,19 @@ class ForkSandbox:
         return self._outcome(order, status, (ended - started) * 1000)
 
     def feed(self, data: bytes | None) -> None:
+        if self._order.tty is not None:
+            self._keys += END_OF_FILE if data is None else data
+            self._type()
+            return
         if data is None:
             self._close_input = True
         else:
             self._input += data
         self._write()
+
+    def resize(self, rows: int, cols: int) -> None:
+        if self._order.tty is not None and self._ends.stdout in self._ends.open:
+            termios.tcsetwinsize(self._ends.stdout, (rows, cols))
 
     def interrupt(self, number: int) -> None:
         self._ask(zygote.SIGNAL, self._slot, number)
@@ -164,7 +175,9 @@ class ForkSandbox:
         if order.limits.cpu_seconds < order.wall_s:
             self._timers.append(self._loop.call_later(order.limits.cpu_seconds, self._check_cpu))
         self._input += zygote.pack_order(_plain(order))
-        if order.stdin is not None:
+        if order.tty is not None:
+            self._close_input = True  # the order is all that comes by the pipe; keys go to the terminal
+        elif order.stdin is not None:
             self._input += order.stdin
             self._close_input = True
         self._write()
@@ -200,6 +213,20 @@ class ForkSandbox:
         if self._close_input:
             self._ends.close(fd)
 
+    def _type(self) -> None:
+        fd = self._ends.stdout
+        if fd not in self._ends.open:
+            return
+        try:
+            while self._keys:
+                del self._keys[: os.write(fd, self._keys)]
+        except BlockingIOError:
+            self._loop.add_writer(fd, self._type)
+            return
+        except OSError:
+            self._keys.clear()
+        self._loop.remove_writer(fd)
+
     def _read(self, fd: int, stream: Stream) -> bool:
         """One read; whether there may be more."""
         try:
@@ -210,6 +237,7 @@ class ForkSandbox:
             data = b""
         if not data:
             self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)  # of a terminal
             self._ends.close(fd)
             return False
         kept = data[: self._room_left]
@@ -249,6 +277,7 @@ class ForkSandbox:
         for fd in (self._ends.stdout, self._ends.stderr):
             if fd in self._ends.open:
                 self._loop.remove_reader(fd)
+                self._loop.remove_writer(fd)
         if self._ends.stdin in self._ends.open:
             self._loop.remove_writer(self._ends.stdin)
         if not self._ended.done():
@@ -288,6 +317,7 @@ def _plain(order: Order) -> dict[str, object]:
         "env": dict(order.env),
         "limits": {} if order.go is not None else rlimits(order.limits.file_bytes, order.memory_bytes),
         "go": order.go,
+        "tty": None if order.tty is None else (order.tty.rows, order.tty.cols),
         "globs": list(order.globs),
         "collect": (order.collect_files, order.collect_bytes),
     }

@@ -50,6 +50,7 @@ REQUEST = struct.Struct("<cIII")
 PITCH = b"P"  #: make a sandbox
 STOP = b"T"  #: kill everything in it but init, which then reports
 KILL = b"K"  #: kill init, and with it everything
+TERMINAL = 1 << 31  #: set in ``boot``: its outputs are a pseudo-terminal, and its input once it has its order
 SIGNAL = b"S"  #: send the signal numbered ``boot`` to the program
 
 #: to the runner: what, slot, status, user and system microseconds
@@ -72,7 +73,7 @@ UID_INSIDE = 1000
 def pack_order(order: dict) -> bytes:
     """An order as the program's side reads it. Keys: ``files`` [(path, bytes, mode)], ``argv`` or None (the
     interpreter goes on), ``args`` (then), ``commands`` (a build), ``env``, ``limits`` {RLIMIT name: value}, ``go``,
-    ``globs``, ``collect`` (files, bytes)."""
+    ``globs``, ``collect`` (files, bytes), ``tty`` (rows, columns) or None."""
     body = marshal.dumps(order, 2)
     return ORDER_LENGTH.pack(len(body)) + body
 
@@ -95,6 +96,7 @@ SYS_CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, 126)
 CAP_KILL, CAP_SETGID, CAP_SETUID, LAST_CAP = 5, 6, 7, 40
 SIOCGSKNS, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x894C, 0x8913, 0x8914
 IFF_UP = 1
+TIOCSCTTY, TIOCSWINSZ, TIOCSPTLCK, TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -196,7 +198,8 @@ class Zygote:
     def _pitch(self, slot, boot, cpu):
         uid = self.config["uid_base"] + slot
         network = self._network()
-        pipes = os.pipe(), os.pipe(), os.pipe()
+        pipes = os.pipe(), *(self._terminal() if boot & TERMINAL else (os.pipe(), os.pipe()))
+        boot &= ~TERMINAL
         for pipe in pipes:
             for end in pipe:
                 os.fchown(end, uid, uid)  # so that /dev/stdout can be opened by its name
@@ -215,6 +218,15 @@ class Zygote:
             os.close(pipe[0])
             os.close(pipe[1])
         return None
+
+    def _terminal(self):
+        """A new pseudo-terminal as the ends of both outputs; the runner's end of the second is at its end at once."""
+        runners = os.open("ptmx", os.O_RDWR | os.O_NOCTTY, dir_fd=self.config["pts_fd"])
+        _check(_libc.ioctl(runners, TIOCSPTLCK, ctypes.byref(ctypes.c_int(0))), "TIOCSPTLCK")
+        programs = _check(_libc.ioctl(runners, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY), "TIOCGPTPEER")
+        nothing, closed = os.pipe()
+        os.close(closed)
+        return (runners, programs), (nothing, os.dup(programs))
 
     def _network(self):
         """Enter a network namespace that no living sandbox has, with nothing but its loopback, and return it."""
@@ -427,6 +439,10 @@ class Program:
         self._lay_down(order)
         for name, value in order["limits"].items():
             resource.setrlimit(getattr(resource, name), (value, value))
+        if order["tty"]:
+            _check(_libc.ioctl(1, TIOCSWINSZ, struct.pack("<4H", *order["tty"], 0, 0)), "TIOCSWINSZ")
+            _check(_libc.ioctl(1, TIOCSCTTY, 0), "TIOCSCTTY")
+            os.dup2(1, 0)
         if order["commands"]:
             run_commands(order["commands"], order["env"])
         if order["argv"] is not None:

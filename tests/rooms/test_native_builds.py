@@ -145,6 +145,16 @@ def test_cpp_and_c_files_anywhere_are_linked_with_headers_from_the_folder(sandbo
     assert ran(sandboxes.run("cpp", files=files))[0] == b"2117"
 
 
+def test_a_project_with_a_header_that_includes_the_libraries_is_one_program(sandboxes: Sandboxes) -> None:
+    files = {
+        "src/main.cpp": '#include "shop.hpp"\n#include <cstdio>\nint main() { std::puts(all()[0].c_str()); }\n',
+        "src/shop.hpp": "#ifndef SHOP\n#define SHOP\n#include <string>\n#include <iostream>\n#include <vector>\n"
+        "std::vector<std::string> all();\n#endif\n",
+        "src/shop.cpp": '#include "shop.hpp"\nstd::vector<std::string> all() { return {"pen"}; }\n',
+    }
+    assert ran(sandboxes.run("cpp", files=files))[0] == b"pen\n"
+
+
 def test_what_a_beginner_sees_of_a_failed_assertion_and_of_missing_memory(sandboxes: Sandboxes) -> None:
     failed = sandboxes.run("cpp", '#include <cassert>\nint main(int argc, char**) { assert(argc > 9 && "too few"); }\n')
     assert (failed.signal, failed.verdict) == ("SIGABRT", Verdict.SIGNALLED) and b"main.cpp:2" in failed.stderr

@@ -86,12 +86,47 @@ def prepared(tmp_path: Path) -> Path:
     ],
 )
 def test_only_the_includes_before_anything_else_count(source: str, found: tuple[str, ...]) -> None:
-    assert leading(source) == found
+    assert leading("main.cpp", {"main.cpp": source.encode()}) == found
 
 
 @given(st.text(alphabet=st.sampled_from('#include <vector>/*\\\n \t"x'), max_size=80))
 def test_any_text_is_read_in_good_time(source: str) -> None:
-    assert all(">" not in header and "\n" not in header for header in leading(source))
+    assert all(
+        ">" not in header and "\n" not in header for header in leading("main.cpp", {"main.cpp": source.encode()})
+    )
+
+
+@pytest.mark.parametrize("guard", ["#pragma once\n", "// shop\n#ifndef SHOP_H\n#define SHOP_H // once\n", ""])
+def test_the_head_of_an_own_header_is_read_on(guard: str) -> None:
+    files = {
+        "src/main.cpp": '#include <string>\n#include "../shop.h"\n#include <set>\n',
+        "shop.h": guard + '#include <vector>\n#include "src/more.h"\n',
+        "src/more.h": '#include <map>\nint x;\n#include "../shop.h"\n#include <list>\n',
+    }
+    bytes_of = {name: text.encode() for name, text in files.items()}
+    assert leading("src/main.cpp", bytes_of) == ("string", "vector", "map")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "#ifndef A\n#define B\n#include <vector>\n",
+        "#define A\n#include <vector>\n",
+        "#ifndef A\n#define A 1\n#include <vector>\n",
+    ],
+)
+def test_a_header_that_begins_with_a_condition_or_a_macro_is_not_read_on(header: str) -> None:
+    assert leading("a.cpp", {"a.cpp": b'#include "a.h"\n', "a.h": header.encode()}) == ()
+
+
+def test_only_the_first_part_of_a_long_file_is_looked_at() -> None:
+    assert leading("a.cpp", {"a.cpp": b" \n" * (1 << 20) + b"#include <map>\n"}) == ()
+    assert leading("a.cpp", {"a.cpp": b"/*" * (1 << 20)}) == ()
+
+
+def test_headers_that_include_each_other_are_read_once() -> None:
+    files = {"a.cpp": b'#include "a.h"\n', "a.h": b'#include <map>\n#include "b.h"\n', "b.h": b'#include "a.h"\n'}
+    assert leading("a.cpp", files) == ("map",)
 
 
 def test_no_precompiled_header_brings_a_file_that_the_source_does_not_read() -> None:

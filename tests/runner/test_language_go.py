@@ -64,6 +64,11 @@ def test_what_is_no_go_file_is_left_to_go(text: str) -> None:
     assert header.read(text) is None
 
 
+def test_a_file_of_nothing_but_imports_is_left_to_go() -> None:
+    assert header.read("package main\nimport (\n" + '"os"\n' * 100_000 + ")\n") is None
+    assert header.read("package main\n" + 'import "os"\n' * 100_000) is None
+
+
 @given(st.text(alphabet=st.sampled_from('package main import"()`;/*\n\t_.é'), max_size=60))
 def test_no_text_upsets_the_reader(text: str) -> None:
     """Whatever it is, it is read or it is not."""

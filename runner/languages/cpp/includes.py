@@ -7,11 +7,20 @@ includes in turn (``closures``), as the compiler itself tells it.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_BLANK = re.compile(r"(?:[ \t\r\n\f\v]|//[^\n\\]*(?=\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+_HEAD_BYTES = 16 * 1024
+_DEPTH = 8
+"""How much of a file and how many headers deep is looked at: a submission may not take the runner's time."""
+
+_BLANK = re.compile(r"(?:[ \t\r\n\f\v]++|//[^\n\\]*+(?=\n|\Z)|/\*.*?\*/)*+", re.DOTALL)
+_GUARD = re.compile(
+    r"#[ \t]*(?:pragma[ \t]+once|ifndef[ \t]+(\w+)[ \t\r]*\n\s*#[ \t]*define[ \t]+\1)[ \t\r]*(?=\n|\Z|//|/\*)"
+)
+_QUOTED = re.compile(r'#[ \t]*include[ \t]*"([^"\n]+)"')
 _INCLUDE = re.compile(r"#[ \t]*include[ \t]*<([^<>\n]+)>[ \t\r]*(?=\n|\Z|//|/\*)")
 
 _NAMES = """
@@ -37,14 +46,19 @@ class Precompiled:
     flags: tuple[str, ...]
 
 
-def leading(source: str) -> tuple[str, ...]:
-    """The bracketed includes at the head of a source, before anything else but comments."""
-    source = source.removeprefix("\ufeff")
-    found = []
-    position = _after_blank(source, 0)
-    while include := _INCLUDE.match(source, position):
-        found.append(include.group(1).strip())
-        position = _after_blank(source, include.end())
+def leading(name: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """The bracketed includes at the head of a source, before anything else but comments.
+
+    Where a header of the submission's own follows, those at *its* head are read next, its guard left aside.
+    """
+    found: list[str] = []
+    seen: set[str] = set()
+    own: str | None = name
+    while own is not None and own not in seen and len(seen) < _DEPTH:
+        seen.add(own)
+        includes, following = _head(files[own][:_HEAD_BYTES].decode(errors="replace"), guarded=own != name)
+        found += includes
+        own = _own(following, own, files) if following else None
     return tuple(found)
 
 
@@ -62,6 +76,28 @@ def best(
     read = files(included)
     usable = [one for one in made if one.flags == flags and files(one.headers) and files(one.headers) <= read]
     return max(usable, key=lambda one: len(files(one.headers)), default=None)
+
+
+def _head(source: str, *, guarded: bool) -> tuple[list[str], str | None]:
+    """The bracketed includes at the head of one file, and the quoted one that follows them."""
+    source = source.removeprefix("\ufeff")
+    position = _after_blank(source, 0)
+    if guarded and (guard := _GUARD.match(source, position)):
+        position = _after_blank(source, guard.end())
+    found = []
+    while include := _INCLUDE.match(source, position):
+        found.append(include.group(1).strip())
+        position = _after_blank(source, include.end())
+    quoted = _QUOTED.match(source, position)
+    return found, quoted.group(1) if quoted else None
+
+
+def _own(quoted: str, including: str, files: Mapping[str, bytes]) -> str | None:
+    """The file of the submission that a quoted include means: beside the including one, else from the top."""
+    for candidate in (posixpath.join(posixpath.dirname(including), quoted), quoted):
+        if (name := posixpath.normpath(candidate)) in files:
+            return name
+    return None
 
 
 def _after_blank(source: str, position: int) -> int:

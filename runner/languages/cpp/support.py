@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Cpp:
         return native.gather(submission, usual_name="main.cpp", suffixes=_SUFFIXES)
 
     def build(self, installation: Installation, sources: Sources, flags: tuple[str, ...] | None) -> Build:
-        tools = _Tools(installation)
+        tools = _Tools(installation, {file.name: file.content for file in sources.files})
         chosen = choose(flags or (), default=installation.compile_flags)
         units = [file for file in sources.files if file.name.endswith(_SUFFIXES) or file.name == sources.entry]
         return Build(
@@ -122,9 +122,10 @@ class Cpp:
 
 @dataclass(frozen=True)
 class _Tools:
-    """What an installation brings, by name."""
+    """What an installation brings, by name, for one submission's files."""
 
     installation: Installation
+    files: Mapping[str, bytes]
 
     def command(self, *, is_c: bool) -> str:
         return self.installation.details["c_compiler" if is_c else "compiler"]
@@ -134,9 +135,10 @@ class _Tools:
         linker = self.installation.details.get("linker")
         return (f"-fuse-ld={linker}",) if linker else ()
 
-    def made(self, included: tuple[str, ...], flags: tuple[str, ...]) -> tuple[str, ...]:
-        """The flags that use a precompiled header, where one fits."""
+    def made(self, name: str, flags: tuple[str, ...]) -> tuple[str, ...]:
+        """The flags that use a precompiled header for a source, where one fits."""
         folder = self.installation.details.get("precompiled")
+        included = leading(name, self.files)
         if folder is None or not included:
             return ()
         headers, closures = _prepared(Path(folder))
@@ -176,8 +178,8 @@ def _compile(tools: _Tools, unit: SourceFile, chosen: Chosen) -> tuple[str, ...]
     """The compiler and its flags for one source file."""
     if _is_c(unit):
         return (tools.command(is_c=True), *chosen.for_c, "-pipe", *_FOUND_HERE)
-    included = leading(unit.content.decode(errors="replace")) if chosen.usual else ()
-    return (tools.command(is_c=False), *chosen.for_cpp, *tools.made(included, chosen.code), "-pipe", *_FOUND_HERE)
+    made = tools.made(unit.name, chosen.code) if chosen.usual else ()
+    return (tools.command(is_c=False), *chosen.for_cpp, *made, "-pipe", *_FOUND_HERE)
 
 
 def _named(unit: SourceFile) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r]+)
@@ -23,6 +24,10 @@ _TOKEN = re.compile(
 )
 _DIRECTIVE = re.compile(r"^(?://go:(?:build|embed|debug|linkname|cgo_)|// ?\+build)", re.MULTILINE)
 """Comments that ``go build`` acts upon, anywhere in a file (a string that looks like one costs a slower build)."""
+
+
+_IMPORTS = 200
+"""More than any program has; a submission may not take the runner's time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,9 @@ def read(source: str) -> Header | None:
         tokens.end_of_statement()
         imports: list[str] = []
         while tokens.take("word", "import") is not None:
-            imports += _import_declaration(tokens)
+            imports += islice(_import_declaration(tokens), _IMPORTS + 1)
+            if len(imports) > _IMPORTS:
+                return None
             tokens.end_of_statement()
     except _Unread:
         return None

@@ -34,6 +34,9 @@ _CONSTRAINED_NAME = re.compile(
 )
 _GO_LINE = re.compile(rb"^go[ \t]+(\d+\.\d+)", re.MULTILINE)
 _ASKS_MORE = re.compile(rb"^(?:require|replace|exclude|tool|godebug|toolchain|ignore)\b", re.MULTILINE)
+_READ_BYTES = 1 << 20
+"""Larger submissions are not looked into: that would take the runner's time, and save them little."""
+
 _BUILD_INFORMATION = "runtime/debug"
 """Only ``go build`` writes into a program what this package can read there."""
 
@@ -82,6 +85,8 @@ def _belongs(name: str, folder: str) -> bool:
 def _is_plain(
     sources: Sources, folder: str, package: list[SourceFile], standard: Collection[str], language_version: str
 ) -> bool:
+    if sum(len(file.content) for file in package) > _READ_BYTES:
+        return False
     for file in sources.files:
         if folder_of(file.name) == folder and (file.name.endswith(_NOT_PLAIN_SUFFIXES) or file.name.endswith(".pgo")):
             return False
@@ -133,12 +138,21 @@ def _target(sources: Sources, package: list[SourceFile], root: str, folder: str)
 
 def _module_name(files: tuple[SourceFile, ...]) -> str:
     """The name by which the submission imports its folders: ``shop``, for ``shop/prices`` and a folder ``prices``."""
-    folders = {folder_of(file.name) for file in files if file.name.endswith(".go")} - {"."}
-    for file in files:
-        head = header.read(file.content.decode(errors="replace")) if file.name.endswith(".go") else None
+    programs = [file for file in files if file.name.endswith(".go")]
+    folders = {folder_of(file.name) for file in programs} - {"."}
+    if not folders or sum(len(file.content) for file in programs) > _READ_BYTES:
+        return MADE_MODULE
+    for file in programs:
+        head = header.read(file.content.decode(errors="replace"))
         for name in head.imports if head else ():
-            for folder in sorted(folders, key=len, reverse=True):
-                module = name.removesuffix(f"/{folder}")
-                if module != name and re.fullmatch(r"[A-Za-z0-9_.~/-]+", module):
-                    return module
+            if module := _before_a_folder(name, folders):
+                return module
     return MADE_MODULE
+
+
+def _before_a_folder(imported: str, folders: Collection[str]) -> str | None:
+    """What stands before the longest end of an import path that is one of the *folders*."""
+    parts = imported.split("/")
+    ends = range(1, min(len(parts), 20))
+    module = next(("/".join(parts[:end]) for end in ends if "/".join(parts[end:]) in folders), None)
+    return module if module and re.fullmatch(r"[A-Za-z0-9_.~/-]+", module) else None

@@ -46,12 +46,14 @@ def compile_standard_library(toolchain: Toolchain, folder: Path, *, seen_at: str
     cache = folder / "cache"
     line = "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"
     listed = [str(toolchain.root / "bin/go"), "list", "-export", "-f", line, "std"]
-    env = {**_ALONE, "GOCACHE": str(cache), "GOPATH": str(folder / "nothing"), "GOROOT": str(toolchain.root)}
+    own = folder / "own"  # what else go writes, such as its telemetry
+    env = {**_ALONE, "GOCACHE": str(cache), "GOPATH": str(own), "GOROOT": str(toolchain.root), "HOME": str(own)}
     report(f"go {toolchain.version}: compiling the standard library")
     archives = carry_out(listed, env={**env, "CGO_ENABLED": "0"}, cwd=folder)
     if with_c:
         report(f"go {toolchain.version}: compiling what programs with C in them need")
         carry_out(listed, env={**env, "CGO_ENABLED": "1"}, cwd=folder)
+    shutil.rmtree(own, ignore_errors=True)
     lines = archives.replace(f"={cache}/", f"={seen_at}/cache/").splitlines()
     (folder / "link.cfg").write_text("".join(f"{line}\n" for line in lines))
     (folder / "compile.cfg").write_text("".join(f"{line}\n" for line in lines if is_public(imported(line))))

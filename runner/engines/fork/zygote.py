@@ -66,6 +66,7 @@ ORDER_LENGTH = struct.Struct("<I")
 FILE_HEADER = struct.Struct("<IQ")
 PAGE_BYTES = 128 * 1024  #: shared by init and program: started?, globs?, the globs
 COLLECT_S = 10  #: the longest that bringing files back may take
+COLLECTED = ("/workspace/", "/tmp/", "/dev/shm/")  #: files are brought back from here
 
 UID_INSIDE = 1000
 
@@ -589,21 +590,29 @@ def glob_pattern(glob):
             at += 1
         parts.append(text + "/")
     joined = "".join(parts)
-    return re.compile((joined[:-1] if joined.endswith("/") else joined + "[^/]+") + r"\Z", re.S)
+    try:
+        return re.compile((joined[:-1] if joined.endswith("/") else joined + r"(?!\.)[^/]+") + r"\Z", re.S)
+    except re.error:  # a range that runs backwards
+        return re.compile(re.escape(glob) + r"\Z", re.S)
 
 
 def collect(wanted, write):
     """Regular files whose path matches a glob, into the pipe, bounded in number and bytes; links are not followed."""
     globs, (most_files, most_bytes) = wanted
-    patterns = [glob_pattern(glob if glob.startswith("/") else "/workspace/" + glob) for glob in globs]
-    bases = sorted({"/".join((g if g.startswith("/") else "/workspace/" + g).split("/")[:2]) for g in globs})
-    for path in _walk(bases):
+    globs = [glob if glob.startswith("/") else "/workspace/" + _plain(glob) for glob in globs]
+    patterns = [glob_pattern(glob) for glob in globs]
+    for path in _walk([folder for folder in COLLECTED if any(glob.startswith(folder) for glob in globs)]):
+        if most_files <= 0:
+            return
         if not any(pattern.match(path) for pattern in patterns):
             continue
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue  # it made the file so that it cannot read it
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes or most_files <= 0:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
                 continue
             name = path.encode("utf-8", "surrogateescape")
             _write_all(write, FILE_HEADER.pack(len(name), status.st_size) + name)
@@ -614,19 +623,27 @@ def collect(wanted, write):
             os.close(fd)
 
 
+def _plain(glob):
+    while glob.startswith("./"):
+        glob = glob[2:].lstrip("/")
+    return glob
+
+
 def _walk(folders):
-    for folder in folders:
+    """Paths of files, those of a folder before those of the folders in it; however deep they lie."""
+    left = folders[::-1]
+    while left:
+        inner = []
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(left.pop()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if entry.is_dir(follow_symlinks=False):
+                        inner.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        yield entry.path
         except OSError:
             continue
-        inner = []
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                inner.append(entry.path)
-            elif entry.is_file(follow_symlinks=False):
-                yield entry.path
-        yield from _walk(inner)
+        left += inner[::-1]
 
 
 def _copy(fd, write, size):

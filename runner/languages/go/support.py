@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -116,17 +117,25 @@ class Go:
 
 
 def direct_build(way: Direct, *, tools: str, lang: str) -> Build:
-    """What ``go build`` would do, without what it looks at first. The compiler's words go where go would put them."""
-    compile_main = (
-        *("/bin/sh", "-c", 'exec "$@" >&2', "sh"),
+    """What ``go build`` would do, without what it looks at first.
+
+    One shell does both steps, which is quicker to fork than what carries out a plan. The compiler speaks on standard
+    output; its words go where go would put them.
+    """
+    compile_main = [
         *(f"{tools}/compile", "-o", _OBJECT, "-p", "main", f"-lang=go{lang}", "-complete", "-nolocalimports"),
-        *("-importcfg", f"{_PREPARED}/compile.cfg", "-pack", *map(shown, way.files)),
-    )
-    link = (
+        *("-importcfg", f"{_PREPARED}/compile.cfg", "-pack"),
+    ]
+    link = [
         *(f"{tools}/link", "-o", native.PROGRAM, "-importcfg", f"{_PREPARED}/link.cfg", "-s", "-w"),
         *("-buildmode=exe", _OBJECT),
+    ]
+    script = f'{shlex.join(compile_main)} "$@" >&2 && exec {shlex.join(link)}'
+    return Build(
+        commands=(("/bin/sh", "-c", script, "sh", *map(shown, way.files)),),
+        artifact=(native.PROGRAM,),
+        env=_NO_COLLECTOR,
     )
-    return Build(commands=(compile_main, link), artifact=(native.PROGRAM,), env=_NO_COLLECTOR)
 
 
 def whole_build(way: Whole, flags: tuple[str, ...], *, lang: str) -> Build:

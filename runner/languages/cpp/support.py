@@ -133,7 +133,10 @@ class _Tools:
     @property
     def linking(self) -> tuple[str, ...]:
         linker = self.installation.details.get("linker")
-        return (f"-fuse-ld={linker}",) if linker else ()
+        if linker is None:
+            return ()
+        # mold forks to end early and leave its memory for later: on one core that only costs
+        return ("-fuse-ld=mold", "-Wl,--no-fork") if linker == "mold" else (f"-fuse-ld={linker}",)
 
     def made(self, name: str, flags: tuple[str, ...]) -> tuple[str, ...]:
         """The flags that use a precompiled header for a source, where one fits."""

@@ -9,11 +9,12 @@ COMMON = (
     "-XX:ActiveProcessorCount=1",
     "-XX:-UsePerfData",
     "-XX:ErrorFile=/tmp/hs_err_pid%p.log",
-    "-Xshare:auto",
 )
 
-#: The compiler: its sandbox has a GiB. It lives for a fraction of a second, so the optimising JIT never pays.
-BUILD = ("-Xmx640m", "-Xms96m", "-Xss16m", "-XX:TieredStopAtLevel=1")
+#: The compiler: its sandbox has a GiB. It lives for a fraction of a second, so the optimising JIT never pays, and the
+#: quick one only for what runs often: measured, a fifth less CPU until it waits, and nothing lost afterwards. Its
+#: garbage is collected in 8 MB, which it touches again and again, rather than in many that each have to be faulted in.
+BUILD = ("-Xmx640m", "-Xmn8m", "-Xss16m", "-XX:TieredStopAtLevel=1", "-XX:CompileThresholdScaling=5")
 
 #: Below this limit (MB) the memory that the optimising compiler takes for its work is better left to the program.
 _SMALL_MB = 128

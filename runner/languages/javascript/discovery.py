@@ -41,7 +41,7 @@ _FLAGS = (
     "--no-verify-snapshot-checksum",
 )
 
-_SCRIPTS = ("start.js", "wait.js")
+_SCRIPTS = ("clock.js", "start.js", "wait.js")
 _VERSION = re.compile(r"v(\d+\.\d+\.\d+)\s*\Z")
 
 

@@ -60,7 +60,9 @@ public final class Compile {
         }
         List<String> words = List.of(args);
         if (words.isEmpty()) {
-            compiler.rehearse();
+            if (!Go.isThere()) {
+                compiler.rehearse();
+            }
             words = List.of(Go.read());
         }
         int exit = compiler.carryOut(words);

@@ -14,12 +14,15 @@ final class Go {
 
     private Go() {}
 
+    /** Whether it has come already, or begun to. */
+    static boolean isThere() throws IOException {
+        return new FileInputStream(descriptor()).available() > 0;
+    }
+
     /** Blocks until the message has come, and closes the descriptor. */
     static String[] read() throws IOException {
-        FileDescriptor descriptor = new FileDescriptor();
-        SharedSecrets.getJavaIOFileDescriptorAccess().set(descriptor, DESCRIPTOR);
         ByteArrayOutputStream all = new ByteArrayOutputStream();
-        try (FileInputStream go = new FileInputStream(descriptor)) {
+        try (FileInputStream go = new FileInputStream(descriptor())) {
             byte[] part = new byte[1 << 16];
             for (int length = go.read(part); length >= 0; length = go.read(part)) {
                 all.write(part, 0, length);
@@ -27,5 +30,11 @@ final class Go {
         }
         String words = all.toString(StandardCharsets.UTF_8);
         return words.substring(0, words.length() - 1).split("\0", -1);
+    }
+
+    private static FileDescriptor descriptor() {
+        FileDescriptor descriptor = new FileDescriptor();
+        SharedSecrets.getJavaIOFileDescriptorAccess().set(descriptor, DESCRIPTOR);
+        return descriptor;
     }
 }

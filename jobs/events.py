@@ -122,7 +122,7 @@ class Beat:
     runner: str
     region: str
     pid: int
-    slots: int
+    slots: int  #: jobs that it has at once under steady load; sleepers may be more
     running: int
     draining: bool
     cpu_percent: float

@@ -24,7 +24,7 @@ from runner.engines.fork.engine import ForkEngine
 from runner.intake import Intake
 from runner.languages.catalogue import SUPPORT
 from runner.languages.contract import Installation, Support
-from runner.load import Load
+from runner.load import Load, Pressure
 from runner.metrics import Metrics
 from runner.settings import RunnerSettings
 from runner.shelves import Shelves
@@ -94,8 +94,14 @@ class Runner:
         self.tasks = life.Tasks()
         self._metrics = Metrics()
         self._work = Work(bus, self.shelves, region, runner=settings.name, on_done=self._on_done)
+        self._pressure = Pressure(slots=settings.slots, cores=len(os.sched_getaffinity(0)))
         self._intake = Intake(
-            bus, region=region.name, fleet=settings.fleet, slots=settings.slots, on_job=self._work.take
+            bus,
+            region=region.name,
+            fleet=settings.fleet,
+            steady=self._pressure.steady,
+            room=lambda running: self._pressure.room(running, self.shelves.building.waiting),
+            on_job=self._work.take,
         )
         self._admin = Admin(self._metrics.registry, self._healthy, self._refresh)
         self._load = Load()
@@ -149,7 +155,7 @@ class Runner:
             runner=self._settings.name,
             region=self._region.name,
             pid=os.getpid(),
-            slots=self._settings.slots,
+            slots=max(self._pressure.steady, self._work.running),
             running=self._work.running,
             draining=self._draining,
             cpu_percent=round(cpu, 1),

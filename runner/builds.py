@@ -2,10 +2,13 @@
 
 What is remembered is what a build sandbox left and what the compiler said, so a refused program is refused again as
 fast. A build that ran out of a limit is not remembered: another time it may not.
+
+Builds that are not remembered take turns, as many at once as there are cores: a compiler's time limit means a core.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -50,6 +53,24 @@ class Builds:
         while self._held > self._budget:
             _, oldest = self._builds.popitem(last=False)
             self._held -= _size(oldest)
+
+
+class Turns:
+    """So many builds at once; the others wait, in order, and are counted: ``async with turns``."""
+
+    def __init__(self, most: int) -> None:
+        self._turns = asyncio.Semaphore(most)
+        self.waiting = 0
+
+    async def __aenter__(self) -> None:
+        self.waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self.waiting -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.release()
 
 
 def key_of(installation: Installation, sources: Sources, flags: tuple[str, ...] | None) -> bytes:

@@ -32,7 +32,7 @@ from jobs.result import CaseResult, CompileReport, OutputFile, Result, Timeline,
 from jobs.states import Cause, State, Verdict
 from jobs.submission import Case, SourceFile, Submission
 from runner import verdict as verdicts
-from runner.builds import Builds, Built, key_of
+from runner.builds import Builds, Built, Turns, key_of
 from runner.engine import OnOutput, Order, Outcome, PlacedFile, Sandbox
 from runner.languages.contract import ENVIRONMENT, Artifact, Boot, Build, Installation, Room, Run, Sources, Support
 from runner.pool import Pool
@@ -69,7 +69,7 @@ class Execution:
     job: Job
     shelf: Shelf
     builds: Builds
-    building: asyncio.Semaphore
+    building: Turns
     tape: Tape
     runner: str
     region: str
@@ -132,8 +132,9 @@ class Execution:
         if built is not None:
             built = replace(built, report=replace(built.report, cached=True))
         else:
+            waited = self.clocked.sandbox_wait
             async with self.building:
-                waited = self.clocked.sandbox_wait
+                self.clocked.sandbox_wait += (time.perf_counter() - began) * 1000
                 outcome = await self._in_sandbox(Room.BUILD, self._build_order(plan, sources, submission), _ignore)
             built = self._built(outcome)
             if not (outcome.ran_out_of_wall or outcome.memory_kills or outcome.cancelled):

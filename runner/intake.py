@@ -1,14 +1,15 @@
 """How a runner takes jobs: pull requests on three classes, as many as it has room for, best class first, none starved.
 
-Theory of operation. With room to spare the runner keeps pull requests lying on all three queues, so that a job of any
-class is here the moment it is published. When room is scarce (fewer than ``SCARCE`` free slots) it asks one queue at a
+Theory of operation. How much room there is is decided elsewhere (``runner.load.Pressure``) and may change at any
+moment. With room to spare the runner keeps pull requests lying on all three queues, so that a job of any class is here
+the moment it is published. When room is scarce (fewer than ``SCARCE`` jobs) it asks one queue at a
 time, with requests that are answered at once: the class to ask is the first, in this order, that may have something:
 
     1. a lower class that holds fewer slots than its reserved share
     2. priority, standard, bulk
 
 An empty answer means that the class is left alone until a request on it has lain unanswered or a job of it came. When
-all are empty, requests lie on all three again. At worst two jobs more than there are slots are taken.
+all are empty, requests lie on all three again. What lies when room is lost still comes: a few jobs more, once.
 """
 
 from __future__ import annotations
@@ -23,17 +24,22 @@ from jobs.streams import jobs_stream
 
 SCARCE = 4
 LIE_S = 20.0
+LOOK_AGAIN_S = 0.02  #: when there was no room
 SHARES = {Class.PRIORITY: 0.25, Class.STANDARD: 0.5, Class.BULK: 0.25}
 RESERVED = {Class.STANDARD: 0.125, Class.BULK: 0.0625}
 
 OnJob = Callable[[Class, Delivery], None]
+Room = Callable[[int], int]
+"""How many more jobs to ask for, when so many run."""
 
 
 class Intake:
     """Pulls for one runner. ``done`` when a job of a class has left its slot."""
 
-    def __init__(self, bus: Bus, *, region: str, fleet: str, slots: int, on_job: OnJob, priority: int = 0) -> None:
-        self._slots, self._on_job, self._priority = slots, on_job, priority
+    def __init__(
+        self, bus: Bus, *, region: str, fleet: str, steady: int, room: Room, on_job: OnJob, priority: int = 0
+    ) -> None:
+        self._steady, self._room, self._on_job, self._priority = steady, room, on_job, priority
         self.running = dict.fromkeys(Class, 0)
         self._maybe = dict.fromkeys(Class, True)  #: the class may have something waiting
         self._pullers = {
@@ -49,9 +55,9 @@ class Intake:
             await puller.start()
         while not self._stopped:
             self._wake.clear()
-            self._ask()
+            asked = self._ask()
             try:
-                async with asyncio.timeout(LIE_S):
+                async with asyncio.timeout(LIE_S if asked else LOOK_AGAIN_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -65,32 +71,30 @@ class Intake:
         self.running[job_class] -= 1
         self._wake.set()
 
-    @property
-    def free(self) -> int:
-        return self._slots - sum(self.running.values())
-
-    def _ask(self) -> None:
-        free = self.free
+    def _ask(self) -> bool:
+        """Whether there was room."""
+        free = self._room(sum(self.running.values()))
         if free <= 0 or self._stopped:
-            return
+            return False
         if free >= SCARCE or not any(self._maybe.values()):
             for job_class, puller in self._pullers.items():
                 wanted = max(1, int(free * SHARES[job_class]))
                 missing = wanted - puller.outstanding
                 if missing * 2 >= wanted:
                     self._lie(job_class, puller, missing)
-            return
+            return True
         lying = sum(puller.outstanding for puller in self._pullers.values())
         if lying < free:
             job_class = next(each for each in self._order() if self._maybe[each])
             puller = self._pullers[job_class]
             puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
+        return True
 
     def _lie(self, job_class: Class, puller: Puller, batch: int) -> None:
         puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
 
     def _order(self) -> list[Class]:
-        owed = [each for each, share in RESERVED.items() if self.running[each] < max(1, int(share * self._slots))]
+        owed = [each for each, share in RESERVED.items() if self.running[each] < max(1, int(share * self._steady))]
         return owed + [each for each in Class if each not in owed]
 
     def _receiver(self, job_class: Class) -> Callable[[Delivery], None]:

@@ -1,8 +1,21 @@
-"""How busy the machine is: CPU and memory in per cent, from /proc. Pure but for the reading."""
+"""How busy the machine is, and how much more a runner may take on. From /proc.
+
+Programs mostly wait: a thousand that sleep are no load, four that compute are all that two cores can do in time. So the
+number of slots is only the most; how many jobs are taken is decided by what the machine feels at that moment.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+READING_S = 0.005  #: how long a reading is good for
+FLOOR_A_CORE = 2  #: jobs that are always taken, whatever else the machine does
+BUSY_A_CORE = 2  #: processes that want a core, beyond which no more is taken
+STEADY_A_CORE = 8  #: jobs asked for at once
+BUILDS_A_CORE = 4  #: jobs that wait for their turn to build
+LEAST_MEMORY = 0.12  #: of the machine's, that must be available
 
 
 class Load:
@@ -28,3 +41,41 @@ class Load:
         fields = dict(line.split(":", 1) for line in (self._proc / "meminfo").read_text().splitlines())
         total, available = (int(fields[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
         return 100.0 * (total - available) / total
+
+
+class Pressure:
+    """Whether to take more. *slots* is the most at once."""
+
+    def __init__(
+        self, *, slots: int, cores: int, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._slots, self._proc, self._clock = slots, proc, clock
+        self._floor = min(slots, FLOOR_A_CORE * cores)
+        self._busy = BUSY_A_CORE * cores
+        self._builds = BUILDS_A_CORE * cores
+        self.steady = min(slots, STEADY_A_CORE * cores)
+        self._read_at = float("-inf")
+        self._high = False
+
+    def room(self, running: int, building: int) -> int:
+        """How many more jobs to ask for; *running* now, of which *building* wait for their turn to build."""
+        if running < self._floor:
+            return self._floor - running if self.high() else min(self.steady, self._slots - running)
+        if self.high() or building > self._builds:
+            return 0
+        return min(self.steady, self._slots - running)
+
+    def high(self) -> bool:
+        now = self._clock()
+        if now - self._read_at > READING_S:
+            self._read_at = now
+            self._high = self._runnable() > self._busy or self._available() < LEAST_MEMORY
+        return self._high
+
+    def _runnable(self) -> int:
+        """Processes and threads that want a core now, this one not counted."""
+        return int((self._proc / "loadavg").read_text().split()[3].split("/")[0]) - 1
+
+    def _available(self) -> float:
+        fields = (self._proc / "meminfo").read_text(encoding="ascii").split(None, 8)
+        return int(fields[7]) / int(fields[1])  # MemTotal, MemFree, MemAvailable: the first three lines

@@ -7,12 +7,14 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SLOTS_A_CORE = 8
+MEMORY_A_SLOT = 16 << 20
+MOST_SLOTS = 1024
 
 
 def default_slots() -> int:
-    """Programs wait more than they compute; a core's worth each is what keeps a time limit honest under load."""
-    return SLOTS_A_CORE * len(os.sched_getaffinity(0))
+    """As many waiting programs as there is memory for; how many compute at once is decided by ``runner.load``."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(8, min(MOST_SLOTS, memory // MEMORY_A_SLOT))
 
 
 def default_name() -> str:
@@ -34,7 +36,7 @@ class RunnerSettings:
     fleet: str = "all"
     name: str = field(default_factory=default_name)
     engine: str = "fork"
-    slots: int = field(default_factory=default_slots)  #: jobs at once
+    slots: int = field(default_factory=default_slots)  #: the most jobs at once
     warm: int = 8  #: least warm sandboxes of the newest Python; other runtimes have a share of it
     languages: tuple[str, ...] = ()  #: offer only these; empty: all of the fleet's
     cache: Path = field(default_factory=default_cache)

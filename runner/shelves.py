@@ -21,7 +21,7 @@ from jobs.job import Job
 from jobs.languages import Language, satisfies, version_key
 from jobs.service.logs import event
 from jobs.states import Class, Verdict
-from runner.builds import Builds
+from runner.builds import Builds, Turns
 from runner.engine import Engine
 from runner.execute import Execution, Shelf
 from runner.languages.contract import Boot, Installation, Probe, Room, Support
@@ -38,7 +38,7 @@ class Shelves:
         self._engine, self._cache, self._warm, self._slots = engine, cache, warm, slots
         self._shelves: dict[Language, list[Shelf]] = {}
         self.builds = Builds()
-        self.building = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0))))
+        self.building = Turns(max(1, len(os.sched_getaffinity(0))))
 
     async def stock(self, supports: Iterable[Support]) -> list[tuple[Support, Installation]]:
         """Offer the newest version of each language that works here; returns the others, for ``stock_older``."""

@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -33,6 +34,8 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> int:
         gc.set_threshold(20_000, 20, 50)  # most garbage of a request is freed by its counts; passes over the rest cost
         await main(stop)
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection, or a sandbox's pipe, is one each
     try:
         uvloop.run(with_signals())
     except YurtError as error:

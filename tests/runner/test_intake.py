@@ -22,7 +22,9 @@ class Desk:
         self.came: list[Class] = []
         self.waiting: list[tuple[Class, Delivery]] = []
         self.news = asyncio.Event()
-        self.intake = Intake(bus, region=name, fleet="all", slots=slots, on_job=self.on_job)
+        self.intake = Intake(
+            bus, region=name, fleet="all", steady=slots, room=lambda running: slots - running, on_job=self.on_job
+        )
 
     def on_job(self, job_class: Class, delivery: Delivery) -> None:
         self.came.append(job_class)

@@ -76,7 +76,7 @@ class ForkEngine:
         self._slots = slots
         self._cpus = sorted(os.sched_getaffinity(0))
         self._seccomp = seccomp.compiled().hex()
-        self._folder = tempfile.TemporaryDirectory(prefix="rooms-")
+        self._folder = _own_folder()
         self._closing = False
         self._restarts: set[asyncio.Task[None]] = set()
 
@@ -130,7 +130,7 @@ class ForkEngine:
             home.control.close()  # end of file: the zygote ends, and its sandboxes with it
         await asyncio.to_thread(self._join)
         self._cgroups.close()
-        self._folder.cleanup()
+        self._folder.rmdir()
 
     # -- zygotes ------------------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class ForkEngine:
             (path, path) for path in (*BASE_MOUNTS, *SHARED_ETC) if Path(path).exists() and not Path(path).is_symlink()
         ]
         return {
-            "root": self._folder.name,
+            "root": str(self._folder),
             "config_fd": CONFIG_FD,
             "mounts": base + [(mount.source, mount.target) for mount in installation.mounts],
             "cgroups": [str(parent) for parent in self._cgroups.parents],
@@ -271,6 +271,18 @@ class ForkEngine:
             for pipe in (home.process.stdin, home.process.stdout, home.process.stderr):
                 if pipe is not None:
                     pipe.close()
+
+
+def _own_folder() -> Path:
+    """An empty folder for launchers to mount roots on, each in its own namespace; those of dead runners are removed."""
+    base = Path(tempfile.gettempdir())
+    for other in base.glob("rooms-[0-9]*"):
+        if not Path(f"/proc/{other.name.removeprefix('rooms-')}").exists():
+            with contextlib.suppress(OSError):
+                other.rmdir()
+    folder = base / f"rooms-{os.getpid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def _has_cold(boots: tuple[Boot, ...], room: Room) -> bool:

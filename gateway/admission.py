@@ -21,12 +21,12 @@ from gateway.feeds import Feeds
 from gateway.listing import Listing
 from gateway.metrics import Metrics
 from jobs import wire
+from jobs.ends import queued_of, unrun
 from jobs.errors import Reason, Refused, Unavailable
-from jobs.events import Queued
 from jobs.job import Job
 from jobs.limits import Tier
 from jobs.region import Region
-from jobs.result import Result, Timeline
+from jobs.result import Result
 from jobs.service.bus import Bus, QueueFull
 from jobs.states import CLASS_OF, Cause, Class, Priority, State
 from jobs.streams import jobs_subject, output_subject, results_subject
@@ -183,54 +183,3 @@ class Admission:
             return False
         await self._feeds.end(result, self._region.gateways if everywhere else (result.gateway,))
         return True
-
-
-def queued_of(job: Job) -> Queued:
-    submission = job.submission
-    return Queued(
-        execution_id=job.id,
-        user_id=job.user_id,
-        language=submission.language.value,
-        version=submission.version,
-        variant=submission.variant,
-        region=job.region,
-        job_class=job.job_class,
-        created_at_ms=job.created_at_ms,
-        start_by_ms=job.start_by_ms,
-    )
-
-
-def unrun(
-    queued: Queued,
-    state: State,
-    cause: Cause | None,
-    message: str,
-    gateway: str,
-    now_ms: int,
-    *,
-    attempt: int = 0,
-    runner: str | None = None,
-    started_at_ms: int | None = None,
-) -> Result:
-    """The result of an execution that ended without a runner's word."""
-    return Result(
-        execution_id=queued.execution_id,
-        user_id=queued.user_id,
-        gateway=gateway,
-        state=state,
-        language=queued.language,
-        version=queued.version,
-        variant=queued.variant,
-        region=queued.region,
-        runner=runner,
-        attempt=attempt,
-        cause=cause,
-        message=message,
-        timeline=Timeline(
-            created_at_ms=queued.created_at_ms,
-            started_at_ms=started_at_ms,
-            finished_at_ms=now_ms,
-            queued_ms=float((started_at_ms or now_ms) - queued.created_at_ms),
-            total_ms=float(now_ms - queued.created_at_ms),
-        ),
-    )

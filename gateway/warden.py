@@ -19,9 +19,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from gateway.admission import Admission, queued_of, unrun
+from gateway.admission import Admission
 from gateway.archive import Archive
 from jobs import wire
+from jobs.ends import queued_of, unrun
 from jobs.errors import Unavailable, WireFault
 from jobs.job import Job
 from jobs.region import Region

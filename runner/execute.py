@@ -29,7 +29,7 @@ from jobs.limits import (
     Limits,
 )
 from jobs.result import CaseResult, CompileReport, OutputFile, Result, Timeline, Usage
-from jobs.states import Cause, State, Verdict
+from jobs.states import State, Verdict
 from jobs.submission import Case, SourceFile, Submission
 from runner import verdict as verdicts
 from runner.builds import Builds, Built, Turns, key_of
@@ -339,31 +339,6 @@ class Execution:
             files=tuple(_relative(file) for file in outcome.files) if submission.outputs else None,
             chunks=tuple(self.tape.lengths),
         )
-
-
-def unstarted(job: Job, state: State, *, cause: Cause, message: str, runner: str | None, attempt: int) -> Result:
-    """The result of a job that no sandbox ran: expired, or given up."""
-    finished = int(time.time() * 1000)
-    return Result(
-        execution_id=job.id,
-        user_id=job.user_id,
-        gateway=job.gateway,
-        state=state,
-        language=job.submission.language.value,
-        version=job.submission.version,
-        variant=job.submission.variant,
-        region=job.region,
-        runner=runner,
-        attempt=attempt,
-        cause=cause,
-        message=message,
-        timeline=Timeline(
-            created_at_ms=job.created_at_ms,
-            finished_at_ms=finished,
-            queued_ms=float(finished - job.created_at_ms),
-            total_ms=float(finished - job.created_at_ms),
-        ),
-    )
 
 
 def _fits(plan: Run, submission: Submission) -> bool:

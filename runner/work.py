@@ -19,7 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from jobs import streams, wire
+from jobs import ends, streams, wire
 from jobs.errors import PlatformFault, Unavailable, WireFault
 from jobs.events import INLINE_BYTES, Chunk, Control, ControlKind, ControlReply, Ended, Running, Stream
 from jobs.job import Job
@@ -29,7 +29,7 @@ from jobs.service.bus import Bus, Message
 from jobs.service.logs import event
 from jobs.service.pull import Delivery
 from jobs.states import Cause, Class, State
-from runner.execute import Execution, unstarted
+from runner.execute import Execution
 from runner.shelves import Shelves
 from runner.tape import Tape
 
@@ -164,13 +164,20 @@ class Work:
     async def _attempt(self, job: Job, attempt: int) -> Result | None:
         """A result, or None when it should be tried again."""
         most = self._region.delivery.max_attempts
-        who = {"runner": self._runner, "attempt": attempt}
+
+        def unrun(state: State, cause: Cause, message: str) -> Result:
+            now_ms = int(time.time() * 1000)
+            who = self._runner
+            return ends.unrun(
+                ends.queued_of(job), state, cause, message, job.gateway, now_ms, attempt=attempt, runner=who
+            )
+
         if attempt > most:
             words = f"The runner that had it was lost, {most} times."
-            return unstarted(job, State.FAILED, cause=Cause.LOST_RUNNER, message=words, **who)  # type: ignore[arg-type]
+            return unrun(State.FAILED, Cause.LOST_RUNNER, words)
         if time.time() * 1000 > job.start_by_ms and attempt == 1:
             words = "No runner could start it before its deadline."
-            return unstarted(job, State.EXPIRED, cause=Cause.PLATFORM, message=words, **who)  # type: ignore[arg-type]
+            return unrun(State.EXPIRED, Cause.PLATFORM, words)
         try:
             return await self._execute(job, attempt)
         except PlatformFault as fault:
@@ -178,7 +185,7 @@ class Work:
             if attempt < most:
                 return None
             words = f"The platform could not run it: {fault}."
-            return unstarted(job, State.FAILED, cause=Cause.PLATFORM, message=words, **who)  # type: ignore[arg-type]
+            return unrun(State.FAILED, Cause.PLATFORM, words)
 
     async def _execute(self, job: Job, attempt: int) -> Result:
         submission = job.submission

@@ -8,12 +8,13 @@ from typing import Any
 from aiohttp import web
 
 from gateway import intake, query, records, render
-from gateway.admission import Caller, caller, new_id, unrun
+from gateway.admission import Caller, caller, new_id
 from gateway.body import read_json
 from gateway.desk import Desk
 from gateway.feed import Feed
 from gateway.problems import request_id
 from jobs import wire
+from jobs.ends import unrun
 from jobs.errors import Conflict, Fault, InvalidSubmission, Unavailable
 from jobs.events import Control, ControlKind, ControlReply, Queued
 from jobs.states import Class, State

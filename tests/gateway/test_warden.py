@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from gateway.admission import unrun
 from gateway.app import make_desk
 from gateway.desk import Desk
 from gateway.settings import Settings
 from gateway.warden import GRACE_S, Warden
 from jobs import streams, wire
+from jobs.ends import unrun
 from jobs.events import Queued, Running
 from jobs.job import Job
 from jobs.languages import Language

@@ -10,7 +10,7 @@ main in one folder, imports of the public standard library, no constraints, dire
 every odd case are ``go``'s own.
 
 Numbers, go 1.26.8, hello, one core of a 2-core machine: compile 12 ms + link 65 ms (61 with GOGC=off), ``go build``
-with a warm cache 213–250 ms; making the cache takes 10 s of CPU and 170 MB.
+with a warm cache 213–250 ms; making the cache takes half a minute of CPU and 175 MB.
 """
 
 from __future__ import annotations

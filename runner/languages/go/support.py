@@ -23,7 +23,7 @@ _ROOT = "/usr/local/go"
 """Where the toolchain lies in the room: as on most machines, so that traces through the standard library look usual."""
 _PREPARED = "/opt/go"
 _OBJECT = "/tmp/main.a"
-_RECIPE = "1"
+_RECIPE = "2"
 """Changes whenever ``prepare`` makes something else of the same toolchain."""
 
 _ENVIRONMENT = {

@@ -15,6 +15,9 @@ from runner.languages.native import carry_out, output_of
 _ALONE = {"GOTOOLCHAIN": "local", "GOENV": "off", "GOFLAGS": "", "GOPROXY": "off", "GO111MODULE": "on"}
 """Go as it is installed: no other version fetched, no settings of the person's."""
 
+_USE_C = ("runtime/cgo", "os/user", "net")
+"""What is another package where C is allowed. What stands on these is compiled when a program with C imports it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
@@ -45,14 +48,14 @@ def compile_standard_library(toolchain: Toolchain, folder: Path, *, seen_at: str
     """
     cache = folder / "cache"
     line = "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"
-    listed = [str(toolchain.root / "bin/go"), "list", "-export", "-f", line, "std"]
+    listed = [str(toolchain.root / "bin/go"), "list", "-export", "-f", line]
     own = folder / "own"  # what else go writes, such as its telemetry
     env = {**_ALONE, "GOCACHE": str(cache), "GOPATH": str(own), "GOROOT": str(toolchain.root), "HOME": str(own)}
     report(f"go {toolchain.version}: compiling the standard library")
-    archives = carry_out(listed, env={**env, "CGO_ENABLED": "0"}, cwd=folder)
+    archives = carry_out([*listed, "std"], env={**env, "CGO_ENABLED": "0"}, cwd=folder)
     if with_c:
         report(f"go {toolchain.version}: compiling what programs with C in them need")
-        carry_out(listed, env={**env, "CGO_ENABLED": "1"}, cwd=folder)
+        carry_out([*listed, *_USE_C], env={**env, "CGO_ENABLED": "1"}, cwd=folder)
     shutil.rmtree(own, ignore_errors=True)
     lines = archives.replace(f"={cache}/", f"={seen_at}/cache/").splitlines()
     (folder / "link.cfg").write_text("".join(f"{line}\n" for line in lines))

@@ -139,12 +139,14 @@ def _compile(installation: Installation, classes: Path, jar: Path) -> None:
     exports = _exports((*_INTERNALS, _COMPILER, _HIDING))
     sources = sorted(str(source) for source in _AHEAD.glob("*.java"))
     javac = Path(installation.details["host"], "bin", "javac")
-    subprocess.run(
+    compiled = subprocess.run(
         [javac, *exports, "-encoding", "UTF-8", "-nowarn", "-proc:none", "-d", classes, *sources],
-        check=True,
         capture_output=True,
+        check=False,
         env=dict(ENVIRONMENT),
     )
+    if compiled.returncode != 0:
+        raise OSError(f"what waits does not compile: {compiled.stderr.decode(errors='replace')[-400:]}")
     with zipfile.ZipFile(jar, "w") as packed:
         for file in sorted(classes.rglob("*.class")):
             packed.write(file, file.relative_to(classes))

@@ -23,10 +23,12 @@ _SMALL_MB = 128
 def run_flags(memory_mb: int) -> tuple[str, ...]:
     """Heap and stack for a limit of *memory_mb*.
 
-    Measured with serial collection: a virtual machine that prints one line has 16 MB of its own beside the heap, and
-    programs that load much of the library up to 60. A stack is address space until it is used.
+    Measured with serial collection: a virtual machine that prints one line has 16 MB of its own beside the heap, one
+    whose program fills the heap with small objects about 50. The old generation takes what large arrays need, so it gets most of the heap.
+    A stack is address space until it is used; but where it overflows in compiled code, unwinding takes four times as
+    much again, and StackOverflowError must come before the memory limit does.
     """
-    heap = memory_mb * 5 // 6 - 29
-    stack = memory_mb // 4
-    flags = (f"-Xmx{heap}m", f"-Xms{heap // 3}m", f"-Xss{stack}m")
+    heap = memory_mb * 7 // 8 - 32
+    stack = memory_mb // 8
+    flags = (f"-Xmx{heap}m", f"-Xms{heap // 3}m", "-XX:NewRatio=4", f"-Xss{stack}m")
     return (*flags, "-XX:TieredStopAtLevel=1") if memory_mb < _SMALL_MB else flags

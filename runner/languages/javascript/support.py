@@ -71,10 +71,12 @@ class JavaScript:
         args: tuple[str, ...],
         submission: Submission,
     ) -> Run:
-        cold = (*_node(installation, "start.js", sources.entry), *args)
+        node = _node(installation, "start.js", sources.entry)
+        cold = (*node, *args)
         env = dict(submission.env)
         if any(_READ_AT_START.match(name) for name in env):
-            return Run(argv=cold)
+            asked = env.get("NODE_OPTIONS", "").replace("_", "-")
+            return Run(argv=(*(word for word in node if not _is_asked_for(word, asked)), *args))
         return Run(argv=cold, go=go_message(sources.entry, args, env))
 
     def gave_up_for_memory(self, exit_code: int | None, signal: str | None, stderr_tail: bytes) -> bool:
@@ -110,6 +112,11 @@ class JavaScript:
                 stdout=b"2\n",
             ),
         )
+
+
+def _is_asked_for(word: str, node_options: str) -> bool:
+    """Whether this is a flag of ours that the caller's NODE_OPTIONS sets too: the command line would win over them."""
+    return word.startswith("--") and word != "--require" and word.partition("=")[0] in node_options
 
 
 def go_message(entry: str, args: tuple[str, ...], env: Mapping[str, str]) -> bytes:

@@ -5,6 +5,7 @@ import java.io.DataOutputStream;
 import java.io.IOException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
+import java.util.Arrays;
 import jdk.internal.access.SharedSecrets;
 import jdk.internal.misc.Unsafe;
 import jdk.internal.vm.annotation.Hidden;
@@ -46,7 +47,29 @@ public final class Start {
         String[] args = new String[words.length - 1];
         System.arraycopy(words, 1, args, 0, args.length);
         System.setProperty("sun.java.command", String.join(" ", words));
-        programOf(words[0]).main(args);
+        Program program = programOf(words[0]);
+        try {
+            program.main(args);
+        } catch (OutOfMemoryError error) {
+            throw withoutUs(error);
+        }
+    }
+
+    /** These errors are made ahead by the virtual machine, and their stack trace shows what is hidden, too. */
+    private static OutOfMemoryError withoutUs(OutOfMemoryError error) {
+        try {
+            StackTraceElement[] all = error.getStackTrace();
+            int own = 0;
+            while (own < all.length && !all[all.length - 1 - own].getClassName().equals(Start.class.getName())) {
+                own++;
+            }
+            if (own < all.length) {
+                error.setStackTrace(Arrays.copyOf(all, all.length - own - 2));
+            }
+        } catch (OutOfMemoryError again) {
+            return error;
+        }
+        return error;
     }
 
     static Program programOf(String name) throws Throwable {

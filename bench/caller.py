@@ -11,7 +11,7 @@ import asyncio
 import base64
 import json
 import os
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 ANSWER_S = 120.0  #: every wait has an end
@@ -102,8 +102,7 @@ class Line(asyncio.Protocol):
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
 
     def data_received(self, data: bytes) -> None:
         self._held = self._held + data if self._held else data

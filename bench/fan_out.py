@@ -1,4 +1,4 @@
-"""Fan-out: many python programs that sleep a second, submitted at once. All are answered, none with an error.
+"""Fan-out: many python programs that sleep a second, submitted at once. All are answered.
 
 They run as many at once as the runner has slots, so most of what is measured is the queue; what must hold is that it
 takes them all and answers each.

@@ -141,7 +141,7 @@ def figures_table(figures: Sequence[Figure]) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Lines of text, none over ``WIDTH``: the widest column gives way. Columns numbered in *right* stand to the right."""
+    """Lines of text, none over ``WIDTH``: the widest column gives way. Columns in *right* stand right."""
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
     room = WIDTH - 2 * (len(widths) - 1)
     while sum(widths) > room and max(widths) > 1:

@@ -1,4 +1,4 @@
-"""First output over the WebSocket: from the start of the submission to the first byte that the program wrote.
+"""First output byte over the WebSocket, from the start of the submission.
 
 As a live view does it: submit, get the id, open a new WebSocket to the execution, wait for the first output. The
 listener often comes after the program wrote; what it missed must come at once.

@@ -1,7 +1,7 @@
-"""Floors: what the bare tools of this machine take, with nothing around them. All other figures stand beside these.
+"""Floors: what the bare tools of this machine take, with nothing around them.
 
-Python with the interpreter of the version that the network offers, and with the system's own; for the compiled
-languages the whole way from a changed source to its output.
+All other figures stand beside these. Python with the interpreter of the version that the network offers, and with the
+system's own; for the compiled languages the whole way from a changed source to its output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hello in each language, through the whole network: a source that is new each time, and the same source again.
+"""Hello in each language: a source that is new each time, and the same again.
 
 New each time is what a person who edits and runs has; the same again is a compiled language's cached build. Beside each
 stands the quickest way from the source to its output that could be typed at this machine, in the same run.

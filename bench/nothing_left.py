@@ -1,4 +1,4 @@
-"""Nothing is left: ten thousand programs run, then all that they could have left behind is counted, before and after.
+"""Nothing is left: what is there is counted before and after ten thousand programs.
 
 Theory of operation. A first burst brings the network to its working size (pools that grew, slots that were opened,
 caches that filled) and is not measured. Then it rests, is counted, runs, rests, is counted again. What a run must leave
@@ -8,7 +8,6 @@ is its stored result, so the store of NATS may grow by a little a run, and nothi
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,7 +150,7 @@ def count(arena: Arena) -> dict[str, float]:
         "control groups": len(groups),
         "control groups, memory": charged / len(processes.groups(runner)) / MIB,
         "control groups dying, kernel's count": processes.known_groups(),
-        "files in /tmp, /dev/shm": sum(len(os.listdir(folder)) for folder in ("/tmp", "/dev/shm")),
+        "files in /tmp, /dev/shm": sum(len([*Path(folder).iterdir()]) for folder in ("/tmp", "/dev/shm")),
         "files in the data folder": len(data),
         "data folder": sum(_size(file) for file in data) / MIB,
         "zygotes, PSS": sum(processes.memory(pid).pss for pid in zygotes) / MIB,

@@ -91,7 +91,7 @@ def memory(pid: int) -> Memory:
 
 def descriptors(pid: int) -> int:
     with contextlib.suppress(OSError):
-        return len(os.listdir(PROC / str(pid) / "fd"))
+        return len([*(PROC / str(pid) / "fd").iterdir()])
     return 0
 
 
@@ -103,7 +103,7 @@ def name(pid: int) -> str:
 
 def executable(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return os.readlink(PROC / str(pid) / "exe")
+        return str((PROC / str(pid) / "exe").readlink())
     return ""
 
 
@@ -119,7 +119,7 @@ def namespaces(kind: str, pids: Iterable[int]) -> int:
     seen = set()
     for pid in pids:
         with contextlib.suppress(OSError):
-            seen.add(os.readlink(PROC / str(pid) / "ns" / kind))
+            seen.add((PROC / str(pid) / "ns" / kind).readlink())
     return len(seen)
 
 
@@ -170,7 +170,7 @@ def slot_memory(runner: int, slot: int) -> int:
 
 
 def slot_kernel_memory(runner: int, slot: int) -> int:
-    """Of those, bytes of kernel structures (page tables, stacks, sockets, dentries); 0 where the kernel does not say."""
+    """Of those, bytes of kernel structures (page tables, stacks, dentries); 0 where the kernel does not say."""
     group = groups(runner)[0] / f"slot-{slot}"
     with contextlib.suppress(OSError):
         return int((group / "memory.kmem.usage_in_bytes").read_text())

@@ -1,4 +1,4 @@
-"""Python hello, as fast as the network goes: a closed loop of connections, and where the machine's CPU goes meanwhile.
+"""Python hello as fast as the network goes, and where the machine's CPU goes.
 
 Each connection submits, waits for its answer, checks it, submits again. CPU is taken from the kernel's own books: the
 whole machine's, each process's, and that of everything that ran in sandboxes (by control group). What those do not

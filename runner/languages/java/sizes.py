@@ -24,9 +24,9 @@ def run_flags(memory_mb: int) -> tuple[str, ...]:
     """Heap and stack for a limit of *memory_mb*.
 
     Measured with serial collection: a virtual machine that prints one line has 16 MB of its own beside the heap, one
-    whose program fills the heap with small objects about 50. The old generation takes what large arrays need, so it gets most of the heap.
-    A stack is address space until it is used; but where it overflows in compiled code, unwinding takes four times as
-    much again, and StackOverflowError must come before the memory limit does.
+    whose program fills the heap with small objects about 50. The old generation takes what large arrays need, so it
+    gets most of the heap. A stack is address space until it is used; but where it overflows in compiled code, unwinding
+    takes four times as much again, and StackOverflowError must come before the memory limit does.
     """
     heap = memory_mb * 7 // 8 - 32
     stack = memory_mb // 8

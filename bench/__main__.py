@@ -90,7 +90,7 @@ async def _one(name: str, one: Network, arena: Arena) -> Outcome | None:
     if getattr(module, "NEEDS_PROCESSES", False) and not one.pids():
         arena.says(f"{name}: left out, it looks at the network's processes; give their folder with --data")
         return None
-    arena.says(f"\n{name}: {_promise(module)}")
+    arena.says(f"\n{_promise(module)}")
     await one.quiet(within_s=20)
     run: Callable[[Arena], Awaitable[Outcome]] = module.run
     try:

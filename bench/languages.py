@@ -59,7 +59,7 @@ async def run(arena: Arena) -> Outcome:
 async def _measure(arena: Arena, line: Line, program: Program) -> tuple[list[float], list[float]]:
     """Milliseconds with a new source each time, and with one source again and again."""
     times = arena.runs(30 if program.language in COMPILED else 100, 3)
-    fresh = time.time_ns() // 1000 % 1_000_000_000 * 1000  # no earlier bench of this network had these
+    fresh = time.time_ns() // 1_000_000 % 2_000_000 * 1000  # no earlier bench had these, and 32 bits hold them
     for number in range(fresh, fresh + 2):
         await _once(line, program, number)
     new = [

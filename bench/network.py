@@ -52,7 +52,7 @@ class Network:
         pids = self.pids()
         if not pids:
             return processes.machine().busy_s
-        zygotes = [pid for pid in processes.descendants(pids["runner"]) if processes.slot_of(pid) is None]
+        zygotes = processes.children(pids["runner"])
         ours = sum(processes.cpu_s(pid) for pid in (*pids.values(), *zygotes))
         return ours + processes.slots_cpu_s(pids["runner"])
 

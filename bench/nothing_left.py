@@ -24,6 +24,7 @@ NEEDS_PROCESSES = True
 
 CONNECTIONS = 8
 REST_S = 90.0
+POOLS = 4  #: how many more may wait after one burst than after another: pools follow demand
 PYTHON_SHARE = 0.9
 RESULT_BYTES = 3000  #: a stored result and its place in the logs
 NATS_RESULT_BYTES = 2000  #: of the server's memory, its output kept for late listeners included
@@ -44,14 +45,15 @@ class Thing:
 
 PROCESSES = ("gateway", "runner", "nats")
 THINGS = (
-    Thing(name="zygotes and helpers, processes"),
-    Thing(name="sandboxes that wait"),
-    Thing(name="processes in sandboxes"),
+    Thing(name="zygotes"),
+    Thing(name="sandboxes that wait", noise=POOLS),
+    Thing(name="sandboxes, first processes", noise=POOLS),
+    Thing(name="processes in sandboxes", noise=2 * POOLS),
     Thing(name="zombies"),
     Thing(name="mounts"),
-    Thing(name="namespaces: mount"),
-    Thing(name="namespaces: network"),
-    Thing(name="namespaces: pid"),
+    Thing(name="namespaces: mount", noise=POOLS),
+    Thing(name="namespaces: network", noise=POOLS),
+    Thing(name="namespaces: pid", noise=POOLS),
     Thing(name="control groups"),
     Thing(name="control groups, memory", unit="MB", noise=8),
     Thing(name="control groups dying, kernel's count", noise=10),
@@ -59,8 +61,8 @@ THINGS = (
     Thing(name="files in the data folder", noise=8, a_run=0.001),
     Thing(name="data folder", unit="MB", noise=8, a_run=RESULT_BYTES / MIB),
     Thing(name="zygotes, PSS", unit="MB", noise=8),
-    *(Thing(name=f"{role}, descriptors", noise=2) for role in PROCESSES),
-    Thing(name="zygotes, descriptors"),
+    *(Thing(name=f"{role}, descriptors", noise=2 + 4 * POOLS * (role == "runner")) for role in PROCESSES),
+    Thing(name="zygotes, descriptors", noise=4 * POOLS),
     Thing(name="gateway, PSS", unit="MB", noise=16),
     Thing(name="runner, PSS", unit="MB", noise=16),
     Thing(name="nats, PSS", unit="MB", noise=64, a_run=NATS_RESULT_BYTES / MIB),
@@ -72,7 +74,8 @@ async def run(arena: Arena) -> Outcome:
     offered = await arena.languages()
     programs = [program for program in HELLOS if program.language in offered]
     faults: list[str] = []
-    await _burst(arena, programs, arena.runs(1500, 500), "bringing it to its size", faults)
+    slots = len({group.name for group in processes.slot_groups(arena.network.pids()["runner"])})
+    await _burst(arena, programs, slots + 300, "bringing it to its size", faults)  # every slot was used once
     rested = await arena.network.quiet(REST_S)
     before = count(arena)
     await _burst(arena, programs, runs, f"{runs:,} programs", faults)
@@ -134,12 +137,14 @@ def count(arena: Arena) -> dict[str, float]:
     runner = pids["runner"]
     below = processes.descendants(runner)
     in_slots = {pid: slot for pid in below if (slot := processes.slot_of(pid)) is not None}
-    zygotes = [pid for pid in below if pid not in in_slots]
+    zygotes = processes.children(runner)
+    firsts = set(below) - set(in_slots) - set(zygotes)  # the first process of each sandbox is in no slot's group
     groups = list(processes.slot_groups(runner))
     charged = sum(processes.slot_memory(runner, int(group.name.removeprefix("slot-"))) for group in set(groups))
     data = [file for file in (arena.network.data or Path()).rglob("*") if file.is_file()]
     found: dict[str, float] = {
-        "zygotes and helpers, processes": len(zygotes),
+        "zygotes": len(zygotes),
+        "sandboxes, first processes": len(firsts),
         "sandboxes that wait": len(set(in_slots.values())),
         "processes in sandboxes": len(in_slots),
         "zombies": sum(processes.state(pid) == "Z" for pid in [*below, *processes.descendants(pids["up"])]),

@@ -18,6 +18,7 @@ from runner.engines.fork.cgroups import PREFIX, find
 PROC = Path("/proc")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 MIB = 1 << 20
+_KTHREADD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,22 @@ def descendants(pid: int) -> list[int]:
         found += below
         waiting += below
     return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that *pid* itself started."""
+    return [below for below in descendants(pid) if parent(below) == pid]
+
+
+def parent(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+def kernel_threads_cpu_s() -> float:
+    """CPU seconds of the kernel's own threads: namespaces and groups of sandboxes are cleared by those."""
+    return sum(cpu_s(pid) for pid in descendants(_KTHREADD))
 
 
 def memory(pid: int) -> Memory:

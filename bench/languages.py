@@ -33,10 +33,11 @@ NATIVE = frozenset({"go", "cpp", "rust"})
 
 
 async def run(arena: Arena) -> Outcome:
+    bare = await arena.bare()
     beside = await _beside(arena)
     offered = await arena.languages()
     faults = [f"{name} is not offered" for name in sorted({one.language for one in HELLOS} - set(offered))]
-    figures: list[Figure] = []
+    measured: list[tuple[Program, list[float], list[float]]] = []
     series: dict[str, list[float]] = {}
     line = await Line.open(arena.network.url)
     try:
@@ -48,11 +49,13 @@ async def run(arena: Arena) -> Outcome:
             except WrongAnswer as wrong:
                 faults.append(f"{program.name}: {wrong}")
                 continue
-            floor = beside.get(program.name)
-            figures += _figures(program, new, again, floor)
+            measured.append((program, new, again))
             series[f"{program.name}, new"] = new
     finally:
         line.close()
+    bare += await arena.bare()
+    beside["python"] = ("bare", bare.wall)
+    figures = [figure for one in measured for figure in _figures(*one, beside.get(one[0].name))]
     return Outcome(figures=tuple(figures), series=series, faults=tuple(faults))
 
 
@@ -81,8 +84,8 @@ async def _once(line: Line, program: Program, number: int) -> float:
 
 
 async def _beside(arena: Arena) -> dict[str, tuple[str, float]]:
-    """For each program the name and the wall time of its floor."""
-    found = {"python": ("bare", (await arena.bare()).wall)}
+    """For each program that has one the name and the wall time of its floor."""
+    found: dict[str, tuple[str, float]] = {}
     wanted = {name: program for program, name in BESIDE.items()}
     with tempfile.TemporaryDirectory(prefix="yurt-floors-") as folder:
         ways = [floor for floor in floors(Path(folder)) if floor.name in wanted]

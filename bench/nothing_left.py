@@ -24,7 +24,7 @@ NEEDS_PROCESSES = True
 
 CONNECTIONS = 8
 REST_S = 90.0
-POOLS = 4  #: how many more may wait after one burst than after another: pools follow demand
+POOLS = 12  #: how many more may wait after one burst than after another: pools follow demand
 PYTHON_SHARE = 0.9
 RESULT_BYTES = 3000  #: a stored result and its place in the logs
 NATS_RESULT_BYTES = 2000  #: of the server's memory, its output kept for late listeners included
@@ -56,8 +56,8 @@ THINGS = (
     Thing(name="namespaces: pid", noise=POOLS),
     Thing(name="control groups"),
     Thing(name="control groups, memory", unit="MB", noise=8),
-    Thing(name="control groups dying, kernel's count", noise=10),
-    Thing(name="files in /tmp, /dev/shm", noise=2),
+    Thing(name="control groups removed, not freed", noise=10),
+    Thing(name="files in /tmp, /dev/shm", noise=10),
     Thing(name="files in the data folder", noise=8, a_run=0.001),
     Thing(name="data folder", unit="MB", noise=8, a_run=RESULT_BYTES / MIB),
     Thing(name="zygotes, PSS", unit="MB", noise=8),
@@ -154,7 +154,7 @@ def count(arena: Arena) -> dict[str, float]:
         "namespaces: pid": processes.namespaces("pid", [*below, *pids.values()]),
         "control groups": len(groups),
         "control groups, memory": charged / len(processes.groups(runner)) / MIB,
-        "control groups dying, kernel's count": processes.known_groups(),
+        "control groups removed, not freed": processes.dying_groups(),
         "files in /tmp, /dev/shm": sum(len([*Path(folder).iterdir()]) for folder in ("/tmp", "/dev/shm")),
         "files in the data folder": len(data),
         "data folder": sum(_size(file) for file in data) / MIB,

@@ -163,12 +163,14 @@ def groups(runner: int) -> list[Path]:
     return [base / f"{PREFIX}{runner}" for base in bases]
 
 
-def known_groups() -> int:
-    """Memory groups that the kernel still holds on the whole machine, those removed but not yet free included."""
+def dying_groups() -> int:
+    """Memory groups of the whole machine that were removed and that the kernel has not freed yet."""
+    _, bases = find((PROC / "self" / "mounts").read_text())
+    living = 1 + sum(len(folders) for _, folders, _ in os.walk(bases[0]))
     with contextlib.suppress(OSError):
         for line in (PROC / "cgroups").read_text().splitlines():
             if line.startswith("memory\t"):
-                return int(line.split()[2])
+                return max(0, int(line.split()[2]) - living)
     return 0
 
 

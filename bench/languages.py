@@ -107,6 +107,10 @@ def _figures(program: Program, new: list[float], again: list[float], floor: tupl
         ),
         Figure(what="  p90", value=percentile(new, 90), unit="ms", floor=wall),
         Figure(
-            what="  the same again, p50", value=median(again), unit="ms", floor=wall, targets=AGAIN if native else ()
+            what=f"{program.name}, the same again",
+            value=median(again),
+            unit="ms",
+            floor=wall,
+            targets=AGAIN if native else (),
         ),
     ]

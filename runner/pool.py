@@ -64,9 +64,9 @@ class Pool:
     async def claim(self) -> tuple[Sandbox, bool]:
         """A sandbox, and whether it was warm; ``SandboxFault`` where not even a cold one can be had."""
         self._claims.append(self._loop.time())
-        self._wanted.set()
         if not self._ready and self._least:
             self._arrived.clear()
+            self._wanted.set()
             try:
                 async with asyncio.timeout(CLAIM_S):
                     await self._arrived.wait()
@@ -75,6 +75,7 @@ class Pool:
         if self._ready:
             self.counts.warm += 1
             sandbox = self._ready.popleft()
+            self._wanted.set()
             return sandbox, sandbox.warm
         self.counts.cold += 1
         return await self._engine.pitch(self._installation, self._room), False

@@ -130,6 +130,7 @@ class Bus:
         self._next = 0
         self._on_reconnect: list[Callable[[], None]] = []
         self._watchdog: asyncio.Task[None] | None = None
+        self._closing = False
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -164,6 +165,7 @@ class Bus:
 
     async def close(self) -> None:
         """Flush what was published and end; waiting requests fail."""
+        self._closing = True
         if self._watchdog is not None:
             self._watchdog.cancel()
         for future in list(self._waiting.values()):
@@ -328,7 +330,8 @@ class Bus:
         log.debug("NATS: %s", error)
 
     async def _on_disconnected(self) -> None:
-        log.warning("action=nats_away")
+        if not self._closing:
+            log.warning("action=nats_away")
         for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(Unavailable("NATS went away"))

@@ -29,7 +29,7 @@ from jobs.errors import SandboxFault
 from jobs.limits import COMPILE_FILE_BYTES, DEFAULTS, MIB
 from jobs.service.logs import event
 from runner.engine import Sandbox
-from runner.engines.fork import launcher, seccomp, zygote
+from runner.engines.fork import protocol, seccomp
 from runner.engines.fork.cgroups import Cgroups
 from runner.engines.fork.sandbox import Ends, ForkSandbox, rlimits
 from runner.languages.contract import ENVIRONMENT, Boot, Installation, Room
@@ -40,6 +40,7 @@ START_S = 20.0
 PITCH_S = 10.0
 BOOT_S = 0.6  #: how long a runtime that was exec'd ahead may take until it waits
 CONFIG_FD = 200
+LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 UIDS_A_RUNNER = 10_000
 FIRST_UID = 1_000_000_000
 OPEN_FILES = 4096
@@ -104,7 +105,7 @@ class ForkEngine:
         self._cgroups.bound(slot, memory_bytes=1024 * MIB, processes=512)
         future: asyncio.Future[Ends] = asyncio.get_running_loop().create_future()
         home.pitched[slot] = future
-        self._ask(home, zygote.PITCH, slot, number | zygote.TERMINAL if tty else number)
+        self._ask(home, protocol.PITCH, slot, number | protocol.TERMINAL if tty else number)
         try:
             async with asyncio.timeout(PITCH_S):
                 ends = await future
@@ -142,15 +143,15 @@ class ForkEngine:
         os.lseek(config, 0, os.SEEK_SET)
 
         def place() -> None:
-            os.dup2(theirs.fileno(), zygote.CONTROL_FD)
+            os.dup2(theirs.fileno(), protocol.CONTROL_FD)
 
         process = subprocess.Popen(
-            [sys.executable, "-I", launcher.__file__, str(config)],
+            [sys.executable, "-I", LAUNCHER, str(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={},
-            pass_fds=(zygote.CONTROL_FD, config),
+            pass_fds=(protocol.CONTROL_FD, config),
             preexec_fn=place,  # a dup2, in a process of one thread
             start_new_session=True,
         )
@@ -186,11 +187,11 @@ class ForkEngine:
     def _ask(self, home: _Zygote, what: bytes, slot: int, value: int) -> None:
         cpu = self._cpus[slot % len(self._cpus)]
         with contextlib.suppress(OSError):  # a zygote that is gone is noticed by its end of file
-            home.control.send(zygote.REQUEST.pack(what, slot, value, cpu))
+            home.control.send(protocol.REQUEST.pack(what, slot, value, cpu))
 
     def _on_event(self, home: _Zygote) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(home.control, zygote.EVENT.size, 3)
+            data, descriptors, _, _ = socket.recv_fds(home.control, protocol.EVENT.size, 3)
         except BlockingIOError:
             return
         except OSError:
@@ -198,30 +199,33 @@ class ForkEngine:
         if not data:
             self._on_end(home)
             return
-        what, slot, status, _, _ = zygote.EVENT.unpack(data)
-        sandbox = home.sandboxes.get(slot)
-        if what == zygote.READY:
+        what, slot, status = protocol.EVENT.unpack(data)
+        if what == protocol.READY:
             home.ready.set_result(None)
-        elif what == zygote.PITCHED:
+        elif what == protocol.PITCHED:
             self._on_pitched(home, slot, descriptors)
-        elif what == zygote.FILES and sandbox is not None:
-            sandbox.on_files(descriptors[0])
-        elif what == zygote.EXITED and sandbox is not None:
-            sandbox.on_exited(status)
-        elif what == zygote.FAILED and sandbox is not None:
+        elif what == protocol.FILES:
+            home.sandboxes[slot].on_files(descriptors[0])
+        else:
+            self._on_exited(home, slot, status, failed=what == protocol.FAILED)
+
+    def _on_exited(self, home: _Zygote, slot: int, status: int, *, failed: bool) -> None:
+        """Nothing is left of the sandbox; what its groups counted is read before somebody else has the slot."""
+        sandbox = home.sandboxes.pop(slot, None)
+        if sandbox is not None and failed:
             sandbox.on_failed(f"the sandbox ended before its program began (wait status {status})")
-        elif what == zygote.GONE:
-            if sandbox is not None:
-                sandbox.on_gone()
-                del home.sandboxes[slot]
-            self._free.append(slot)
+        elif sandbox is not None:
+            sandbox.on_exited(status)
+        elif slot in home.pitched and not home.pitched[slot].done():
+            home.pitched.pop(slot).set_exception(SandboxFault("the sandbox could not be made"))
+        self._free.appendleft(slot)
 
     def _on_pitched(self, home: _Zygote, slot: int, descriptors: list[int]) -> None:
         future = home.pitched.pop(slot)
         ends = Ends(*descriptors)
         if future.done():  # whoever asked has gone
             ends.close_all()
-            self._ask(home, zygote.KILL, slot, 0)
+            self._ask(home, protocol.KILL, slot, 0)
         else:
             future.set_result(ends)
 
@@ -246,7 +250,7 @@ class ForkEngine:
                 future.set_exception(SandboxFault("the zygote ended"))
         for slot, sandbox in home.sandboxes.items():
             sandbox.on_failed("the zygote ended")
-            self._free.append(slot)
+            self._free.appendleft(slot)
         home.sandboxes.clear()
         if not self._closing and self._zygotes.get(home.installation.name) is home and home.ready.exception() is None:
             event(log, "zygote_lost", level=logging.WARNING, installation=home.installation.name)

@@ -34,6 +34,7 @@ import ctypes
 import gc
 import os
 
+import program
 import zygote
 
 MAIN = "/workspace/main.py"
@@ -166,7 +167,7 @@ def finish(code, interrupted):
     flush("stdout")
     flush("stderr")
     if interrupted:
-        zygote.end_by(SIGINT)
+        program.end_by(SIGINT)
     if foreign:
         _exit(code)
     _libc.fflush(None)
@@ -238,7 +239,7 @@ def rehearse():
     main, stdout = sys.modules["__main__"], sys.stdout
     with open(os.devnull, "w") as nowhere:
         for _ in range(REHEARSALS):
-            zygote.rehearse()
+            program.rehearse()
             sys.stdout = nowhere
             names = fresh_main()
             _run(_fopen(REHEARSAL, b"rb"), MAIN.encode(), FILE_INPUT, names, names, CLOSE_IT, None)

@@ -22,6 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import kernel
+import protocol
 import zygote  # it lies beside this file, and must be importable without our packages
 
 MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT = 4096, 16384, 1 << 18, 32
@@ -74,6 +76,7 @@ FILES = {
     "sys/devices/system/cpu/possible": "0\n",
     "sys/devices/system/cpu/present": "0\n",
 }
+ZYGOTE_FILES = ("protocol.py", "kernel.py", "program.py", "bring_back.py", "zygote.py", "goes_on.py")
 COPIES = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/os-release", "etc/mime.types")
 
 
@@ -86,18 +89,30 @@ def main() -> None:
     config["cgroup_fds"] = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in config["cgroups"]]
     root = Path(config["root"])
     apart(root)
+    config["own_namespaces"] = own_namespaces()
     lay_out(root, config)
     pivot(root)
     become_zygote(config)
 
 
 def apart(root: Path) -> None:
-    zygote.unshare(zygote.CLONE_NEWNS | zygote.CLONE_NEWUTS | zygote.CLONE_NEWIPC)
-    zygote.mount(None, b"/", None, MS_REC | MS_PRIVATE, None)
-    zygote.mount(b"tmpfs", bytes(root), b"tmpfs", zygote.MS_NOSUID, b"mode=0755,size=16m")
+    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
+    kernel.mount(None, b"/", None, MS_REC | MS_PRIVATE, None)
+    kernel.mount(b"tmpfs", bytes(root), b"tmpfs", kernel.MS_NOSUID, b"mode=0755,size=16m")
     hostname = b"yurt"
-    zygote._libc.sethostname(hostname, len(hostname))
+    kernel.libc.sethostname(hostname, len(hostname))
     os.umask(0o022)
+
+
+def own_namespaces() -> list[tuple[int, int]]:
+    """Where the zygote goes back to after it has made a sandbox: descriptor and kind of each namespace."""
+    kinds = {
+        "mnt": kernel.CLONE_NEWNS,
+        "ipc": kernel.CLONE_NEWIPC,
+        "uts": kernel.CLONE_NEWUTS,
+        "pid": kernel.CLONE_NEWPID,
+    }
+    return [(os.open(f"/proc/self/ns/{name}", os.O_RDONLY), kind) for name, kind in kinds.items()]
 
 
 def lay_out(root: Path, config: dict) -> None:
@@ -117,9 +132,11 @@ def lay_out(root: Path, config: dict) -> None:
     for source, target in config["mounts"]:
         bind(source, root / target.lstrip("/"))
     if config["interpreter"]:
-        for name in ("zygote.py", "goes_on.py"):
+        for name in ZYGOTE_FILES:
             shutil.copyfile(Path(__file__).parent / name, root / "workspace" / name)
         (root / "workspace/rehearsal.py").write_text('print("hello")\n')
+    (root / zygote.REAPER.lstrip("/")).write_bytes(kernel.reaper())
+    (root / zygote.REAPER.lstrip("/")).chmod(0o755)
     for name in ("tmp", "dev/shm"):
         (root / name).chmod(0o1777)
 
@@ -131,17 +148,17 @@ def bind(source: str, target: Path) -> None:
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
-    zygote.mount(source.encode(), bytes(target), None, MS_BIND | MS_REC, None)
-    flags = MS_BIND | MS_REMOUNT | zygote.MS_RDONLY | zygote.MS_NOSUID | zygote.MS_NODEV
-    zygote.mount(None, bytes(target), None, flags, None)
+    kernel.mount(source.encode(), bytes(target), None, MS_BIND | MS_REC, None)
+    flags = MS_BIND | MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount(None, bytes(target), None, flags, None)
 
 
 def pivot(root: Path) -> None:
     os.chdir(root)
-    zygote._check(zygote._libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
-    zygote._check(zygote._libc.umount2(b".", MNT_DETACH), "umount")
+    kernel.check(kernel.libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
+    kernel.check(kernel.libc.umount2(b".", MNT_DETACH), "umount")
     os.chdir("/")
-    zygote.mount(None, b"/", None, MS_REMOUNT | MS_BIND | zygote.MS_RDONLY | zygote.MS_NOSUID, None)
+    kernel.mount(None, b"/", None, MS_REMOUNT | MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID, None)
 
 
 def become_zygote(config: dict) -> None:
@@ -154,7 +171,13 @@ def become_zygote(config: dict) -> None:
     if not config["interpreter"]:
         zygote.main(config["config_fd"])
         return
-    for fd in (zygote.CONTROL_FD, config["proc_fd"], config["pts_fd"], *config["cgroup_fds"]):
+    for fd in (
+        protocol.CONTROL_FD,
+        config["proc_fd"],
+        config["pts_fd"],
+        *config["cgroup_fds"],
+        *(fd for fd, _ in config["own_namespaces"]),
+    ):
         os.set_inheritable(fd, True)
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     room = STACK_ROOM if hard == resource.RLIM_INFINITY else min(STACK_ROOM, hard)

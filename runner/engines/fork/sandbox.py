@@ -1,4 +1,4 @@
-"""One forked sandbox, seen from the runner: three pipes, a slot, and events from its zygote.
+"""One forked sandbox, seen from the runner: three pipes, a slot, and events from its protocol.
 
 Theory of operation. ``run`` writes the order and the program's input into the stdin pipe, reads both outputs as they
 come, and waits for the zygote's word that the program has ended: then all else in the sandbox is dead, and what is
@@ -25,14 +25,13 @@ from jobs.errors import SandboxFault
 from jobs.events import Stream
 from jobs.result import OutputFile
 from runner.engine import OnOutput, Order, Outcome
-from runner.engines.fork import zygote
+from runner.engines.fork import bring_back, protocol
 from runner.engines.fork.cgroups import Cgroups
 
 READ_BYTES = 64 * 1024
 INSIST_S = 1.0
 END_OF_FILE = b"\x04"  #: what a terminal takes for the end of its input
 COLLECT_MARGIN_BYTES = 1 << 20  #: names and headers of the files that are brought back
-_SPARE_PROCESSES = 2  #: init, and the feeder of a waiting runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ class ForkSandbox:
         self._cgroups.bound(
             self._slot,
             memory_bytes=order.memory_bytes,
-            processes=order.limits.processes + _SPARE_PROCESSES,
+            processes=order.limits.processes + (order.go is not None),  # the feeder of a waiting runtime
         )
         self._cgroups.begin(self._slot)
         started = time.perf_counter()
@@ -133,19 +132,21 @@ class ForkSandbox:
             termios.tcsetwinsize(self._ends.stdout, (rows, cols))
 
     def interrupt(self, number: int) -> None:
-        self._ask(zygote.SIGNAL, self._slot, number)
+        self._ask(protocol.SIGNAL, self._slot, number)
 
     def stop(self) -> None:
         self._stop("cancelled")
 
     def strike(self) -> None:
-        self._ask(zygote.KILL, self._slot, 0)
+        self._ask(protocol.KILL, self._slot, 0)
         self._ends.close_all()
 
     # -- what its zygote says -----------------------------------------------------------------------------------
 
     def on_exited(self, status: int) -> None:
+        """The program has ended and nothing is left: the slot is somebody else's when this returns."""
         if not self._ended.done():
+            self._reading = self._cgroups.read(self._slot)
             self._ended.set_result(status)
 
     def on_failed(self, reason: str) -> None:
@@ -153,13 +154,9 @@ class ForkSandbox:
             self._ended.set_exception(SandboxFault(reason))
             self._ended.exception()  # whoever waits gets it; when nobody does, it is no news
 
-    def on_gone(self) -> None:
-        if self._stopped:
-            self.on_exited(9)
-        else:
-            self.on_failed("the sandbox was gone before its program ended")
-
     def on_files(self, fd: int) -> None:
+        """The program has ended; what it was bounded by does not bound the bringing of its files."""
+        self._cancel_timers()
         os.set_blocking(fd, False)
         self._files_fd = fd
         self._files_done = self._loop.create_future()
@@ -174,7 +171,7 @@ class ForkSandbox:
         self._timers.append(self._loop.call_later(order.wall_s, self._stop, "wall"))
         if order.limits.cpu_seconds < order.wall_s:
             self._timers.append(self._loop.call_later(order.limits.cpu_seconds, self._check_cpu))
-        self._input += zygote.pack_order(_plain(order))
+        self._input += protocol.pack_order(_plain(order))
         if order.tty is not None:
             self._close_input = True  # the order is all that comes by the pipe; keys go to the terminal
         elif order.stdin is not None:
@@ -193,8 +190,8 @@ class ForkSandbox:
     def _stop(self, why: str) -> None:
         if not self._stopped and not self._ended.done():
             self._stopped = why
-            self._ask(zygote.STOP, self._slot, 0)
-            self._timers.append(self._loop.call_later(INSIST_S, self._ask, zygote.KILL, self._slot, 0))
+            self._ask(protocol.STOP, self._slot, 0)
+            self._timers.append(self._loop.call_later(INSIST_S, self._ask, protocol.KILL, self._slot, 0))
 
     def _write(self) -> None:
         fd = self._ends.stdin
@@ -271,9 +268,13 @@ class ForkSandbox:
             if self._files_done is not None and not self._files_done.done():
                 self._files_done.set_result(None)
 
-    def _let_go(self) -> None:
+    def _cancel_timers(self) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._timers.clear()
+
+    def _let_go(self) -> None:
+        self._cancel_timers()
         for fd in (self._ends.stdout, self._ends.stderr):
             if fd in self._ends.open:
                 self._loop.remove_reader(fd)
@@ -281,11 +282,11 @@ class ForkSandbox:
         if self._ends.stdin in self._ends.open:
             self._loop.remove_writer(self._ends.stdin)
         if not self._ended.done():
-            self._ask(zygote.KILL, self._slot, 0)
+            self._ask(protocol.KILL, self._slot, 0)
         self._ends.close_all()
 
     def _outcome(self, order: Order, status: int, wall_ms: float) -> Outcome:
-        reading = self._cgroups.read(self._slot)
+        reading = self._reading
         signalled = os.WIFSIGNALED(status)
         return Outcome(
             exit_code=None if signalled else os.waitstatus_to_exitcode(status),
@@ -332,16 +333,16 @@ def unpack_files(data: bytes, most_files: int, most_bytes: int) -> tuple[OutputF
     """The files in what a collector wrote; it is not trusted: what is cut short or over the bounds is left out."""
     files: list[OutputFile] = []
     at = 0
-    while at + zygote.FILE_HEADER.size <= len(data) and len(files) < most_files:
+    while at + bring_back.FILE_HEADER.size <= len(data) and len(files) < most_files:
         try:
-            name_size, size = zygote.FILE_HEADER.unpack_from(data, at)
+            name_size, size = bring_back.FILE_HEADER.unpack_from(data, at)
         except struct.error:  # pragma: no cover  # the length was checked
             break
-        start = at + zygote.FILE_HEADER.size + name_size
+        start = at + bring_back.FILE_HEADER.size + name_size
         if start + size > len(data) or size > most_bytes:
             break
         most_bytes -= size
-        name = data[at + zygote.FILE_HEADER.size : start].decode("utf-8", "replace")
+        name = data[at + bring_back.FILE_HEADER.size : start].decode("utf-8", "replace")
         files.append(OutputFile(name=name, content=data[start : start + size]))
         at = start + size
     return tuple(files)

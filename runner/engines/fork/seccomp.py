@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 
 import pyseccomp
 
@@ -81,10 +82,8 @@ def compiled() -> bytes:
         pyseccomp.Arg(0, pyseccomp.EQ, family),
         pyseccomp.Arg(2, pyseccomp.EQ, protocol),
     )
-    _add(rules, pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.LT, _TIOCSTI))
-    _add(rules, pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.GT, _TIOCLINUX))
-    for between in range(_TIOCSTI + 1, _TIOCLINUX):
-        _add(rules, pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, between))
+    for mask, value in _all_but(_TIOCSTI, _TIOCLINUX):
+        _add(rules, pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, mask, value))
     file = os.memfd_create("seccomp")
     try:
         with os.fdopen(os.dup(file), "wb") as out:
@@ -92,6 +91,26 @@ def compiled() -> bytes:
         return os.pread(file, os.fstat(file).st_size, 0)
     finally:
         os.close(file)
+
+
+def _all_but(*refused: int) -> Iterator[tuple[int, int]]:
+    """Masks and values that together match every 32-bit number but these, whatever the 32 bits above it.
+
+    The kernel takes 32 bits of an argument that has 64 here: a comparison of all 64 would let through what only looks
+    like another number. Bit by bit from the top: whoever differs there from all of them is let in.
+    """
+    left, mask = {0: refused}, 0
+    for bit in reversed(range(32)):
+        mask |= 1 << bit
+        parted: dict[int, tuple[int, ...]] = {}
+        for prefix, numbers in left.items():
+            for value in (prefix, prefix | 1 << bit):
+                those = tuple(number for number in numbers if number & mask == value)
+                if those:
+                    parted[value] = those
+                else:
+                    yield mask, value
+        left = parted
 
 
 def _add(rules: pyseccomp.SyscallFilter, action: int, name: str, *args: pyseccomp.Arg) -> None:

@@ -162,6 +162,8 @@ def pivot(root: Path) -> None:
 
 
 def become_zygote(config: dict) -> None:
+    for name in ("root", "mounts", "cgroups"):  # of the host, and a program may search its memory
+        del config[name]
     body = marshal.dumps(config, 2)
     source = os.memfd_create("config", 0)
     os.write(source, body)

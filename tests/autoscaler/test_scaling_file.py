@@ -125,6 +125,6 @@ minimum = 1
 
 
 def test_what_is_not_toml_is_one_line() -> None:
-    """With the place."""
-    with pytest.raises(ConfigFault, match="not TOML.*line 1"):
+    """And names the file."""
+    with pytest.raises(ConfigFault, match="the scaling file is not TOML"):
         scaling.parse("[rules", SPLIT)

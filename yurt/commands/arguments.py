@@ -149,7 +149,7 @@ def _program_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _process_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], asked: str) -> None:
-    for role in ("gateway", "runner"):
+    for role in ("gateway", "runner", "autoscaler"):
         parser = _command(
             commands,
             role,
@@ -161,6 +161,11 @@ def _process_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
             from yurt.commands import process
 
             process.add_settings(parser, role)
+    scale = _command(commands, "scale", "what the autoscaler decided, would decide, or would have", "")
+    if asked == "scale":
+        from yurt.commands import scale as scaling
+
+        scaling.add_arguments(scale)
 
 
 def _command(

@@ -1,4 +1,4 @@
-"""``yurt gateway`` and ``yurt runner``: one process of a network, as Nomad or ``yurt up`` starts it."""
+"""``yurt gateway``, ``runner`` and ``autoscaler``: one process of a network, as Nomad or ``yurt up`` starts it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def runner(options: argparse.Namespace) -> int:
     return run(load(RunnerSettings, **_sources(options)))
 
 
+def autoscaler(options: argparse.Namespace) -> int:
+    from autoscaler.app import run
+    from autoscaler.settings import AutoscalerSettings
+
+    return run(load(AutoscalerSettings, **_sources(options)))
+
+
 def add_settings(parser: argparse.ArgumentParser, role: str) -> None:
     """``--config``, and a flag for each setting of the role, so that ``--help`` lists them all."""
     parser.add_argument("--config", metavar="FILE", help="a TOML file with any of the settings below")
@@ -39,6 +46,10 @@ def _settings_of(role: str) -> Any:
         from gateway.settings import Settings
 
         return Settings
+    if role == "autoscaler":
+        from autoscaler.settings import AutoscalerSettings
+
+        return AutoscalerSettings
     from runner.settings import RunnerSettings
 
     return RunnerSettings

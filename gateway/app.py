@@ -30,6 +30,7 @@ from gateway.metrics import Exposition, Metrics
 from gateway.records import Records
 from gateway.roster import Roster
 from gateway.settings import Settings, check_exposure, gateway_name, region_of
+from gateway.waiting import tell_waiting
 from gateway.warden import EVERY_S, Warden
 from jobs import streams
 from jobs.errors import ConfigFault, Unavailable, WireFault
@@ -70,6 +71,7 @@ async def serve(
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(bus.close)
         await bus.ensure(streams.plan(region))
+        await tell_waiting(bus, region)
         desk = make_desk(settings, bus, region, name)
         tasks = life.Tasks()
         cleanup.push_async_callback(tasks.cancel)
@@ -169,6 +171,7 @@ async def _restore_streams(desk: Desk) -> None:
         desk.lost_streams.clear()
         try:
             await desk.bus.ensure(streams.plan(desk.region))
+            await tell_waiting(desk.bus, desk.region)
         except (Unavailable, ApiError) as fault:
             log.warning("action=streams_not_restored fault=%s", fault)
             desk.lost_streams.set()

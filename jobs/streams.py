@@ -110,6 +110,7 @@ def _queue(region: Region, job_class: Class) -> StreamPlan:
         max_msgs_per_subject=region.queues.per_language,
         discard_new_per_subject=True,
         duplicate_window=_ns(DUPLICATE_WINDOW_S),
+        allow_direct=True,
     )
     consumers = tuple(_consumer(region, job_class, name, fleet) for fleet in region.fleets)
     return StreamPlan(name=name, config=config, consumers=consumers)

@@ -261,7 +261,13 @@ class Bus:
 
     async def all(self, stream: str, subject: str, *, most: int = 20_000, timeout_s: float = 5.0) -> list[bytes]:
         """The messages of a subject, oldest first, at most *most*, read without a consumer."""
-        messages: list[bytes] = []
+        return [data for _, data in await self.page(stream, subject, most=most, timeout_s=timeout_s)]
+
+    async def page(
+        self, stream: str, subject: str, *, start: int = 1, most: int, timeout_s: float = 5.0
+    ) -> list[tuple[int, bytes]]:
+        """Sequence number and data of the messages on a subject (wildcards allowed) from *start* on, at most *most*."""
+        messages: list[tuple[int, bytes]] = []
         done = asyncio.get_running_loop().create_future()
         self._next += 1
         inbox = f"{self._inbox}.b.{self._next}"
@@ -271,12 +277,12 @@ class Bus:
                 if not done.done():
                     done.set_result(message.status)
             else:
-                messages.append(message.data)
+                messages.append((int(message.header("Nats-Sequence")), message.data))
 
         end = await self.subscribe(inbox, on_message)
         timer = asyncio.get_running_loop().call_later(timeout_s, _time_out, done, stream)
         try:
-            request = json.dumps({"seq": 1, "next_by_subj": subject, "batch": most}).encode()
+            request = json.dumps({"seq": start, "next_by_subj": subject, "batch": most}).encode()
             self.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
             await done
         finally:

@@ -82,6 +82,7 @@ COPIES = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/os-release", "etc/mime.types
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    hear_all_signals()
     config = marshal.loads(Path(f"/proc/self/fd/{sys.argv[1]}").read_bytes())
     os.close(int(sys.argv[1]))
     config["pts_fd"] = os.open("/dev/pts", os.O_RDONLY | os.O_DIRECTORY)
@@ -93,6 +94,14 @@ def main() -> None:
     lay_out(root, config)
     pivot(root)
     become_zygote(config)
+
+
+def hear_all_signals() -> None:
+    """What started us may ignore the two signals that the C library keeps to itself (make's spawn does): only the
+    system call itself sets them back."""
+    rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
+    for number in (32, 33):
+        kernel.libc.syscall(rt_sigaction, number, bytes(32), None, 8)
 
 
 def apart(root: Path) -> None:

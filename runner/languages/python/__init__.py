@@ -8,6 +8,7 @@ Versions are found on PATH and where pyenv and Debian keep them; each is proved 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -107,12 +108,13 @@ def _read_at_start(variable: tuple[str, str]) -> bool:
 
 
 def _candidates() -> Iterator[Path]:
-    """Interpreters that may be here, those that PATH finds first."""
+    """Interpreters that may be here, those that PATH finds first; folders that we may not read have none."""
     for folder in [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/usr/local/bin"]:
-        yield from sorted(Path(folder or ".").glob("python3*"), reverse=True)
+        with contextlib.suppress(OSError):
+            yield from sorted(Path(folder or ".").glob("python3*"), reverse=True)
     for home in (os.environ.get("PYENV_ROOT", ""), str(Path.home() / ".pyenv"), "/opt/pyenv"):
-        if home:
-            yield from sorted(Path(home, "versions").glob("*/bin/python3"))
+        with contextlib.suppress(OSError):
+            yield from sorted(Path(home, "versions").glob("*/bin/python3")) if home else ()
 
 
 def _ask(executable: Path) -> Installation | None:

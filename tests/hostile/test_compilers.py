@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a program is easier to read as it is than broken over lines
 """Attacks by source code: a compiler is a program that runs what a stranger wrote, and it sits in the same room."""
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def test_source_that_reaches_or_bursts(attack: Attack, language: str, code: str)
         assert len(result.compile.stderr) <= 1 << 16
         assert (result.timeline.compile_ms or 0) < 3500
     assert b"root:" not in said.replace(b"runner:/workspace", b"") or b"nologin" in said, "a file of the host"
-    assert b"root:$" not in said and b"NATS" not in said and b"YURT" not in said
+    assert b"root:$" not in said and b"nats://" not in said and b"YURT_" not in said
 
 
 def test_an_annotation_processor_that_is_sent_along(attack: Attack) -> None:

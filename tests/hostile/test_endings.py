@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a program is easier to read as it is than broken over lines
 """Attacks on the end of a run: whoever does not want to end, ends; and what ends oddly is told as it was."""
 
 from __future__ import annotations

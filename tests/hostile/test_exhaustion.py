@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a program is easier to read as it is than broken over lines
 """Attacks on what there is only so much of: processes, memory, kernel objects, descriptors, files, output, time."""
 
 from __future__ import annotations
@@ -56,6 +57,16 @@ def test_zombie_farm(attack: Attack) -> None:
     )
     result = attack(code)
     assert 60 <= int(result.stdout) <= 66
+
+
+def test_memory_bomb_of_files_by_the_smallest_of_processes(attack: Attack) -> None:
+    """The program itself holds next to nothing; still it is what the kernel kills, and nobody of ours."""
+    code = (
+        "#include <fcntl.h>\n#include <unistd.h>\n#include <cstdio>\nstatic char b[1 << 20];\nint main() { for (int n = 0;; n++) {\n"
+        '    char p[64]; sprintf(p, "/dev/shm/%d", n); int f = open(p, O_CREAT | O_WRONLY, 0600);\n'
+        "    for (int i = 0; i < 8; i++) if (write(f, b, sizeof b) < 0) return 3; close(f); } }"
+    )
+    assert attack(code, "cpp").verdict is Verdict.MEMORY_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a program is easier to read as it is than broken over lines
 """Attacks on the collector of files: it reads what a stranger laid out."""
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def _settled(sandboxes: Sandboxes) -> tuple[int, int, int]:
     seen: list[tuple[int, int, int]] = []
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        seen.append((len(_processes()), len(os.listdir("/proc/self/fd")), _free(sandboxes.engine)))
+        seen.append((len(_processes()), len(list(Path("/proc/self/fd").iterdir())), _free(sandboxes.engine)))
         if len(seen) > 15 and len(set(seen[-15:])) == 1:
             break
         time.sleep(0.05)

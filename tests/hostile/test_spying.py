@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a program is easier to read as it is than broken over lines
 """Attacks on others: what the runner holds, what the runs before left, what the neighbours do."""
 
 from __future__ import annotations

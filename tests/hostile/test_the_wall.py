@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a program is easier to read as it is than broken over lines
 """Attacks on the wall: system calls, rights, devices, mounts, namespaces, and whatever leads out."""
 
 from __future__ import annotations

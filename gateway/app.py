@@ -8,7 +8,6 @@ listeners are sent away with 1001 (they come back to another gateway with the nu
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import ssl
 import time
@@ -87,7 +86,7 @@ async def serve(
         await runner.setup()
         cleanup.push_async_callback(runner.cleanup)
         url = await _listen(runner, settings, ssl_context)
-        _settle_memory()
+        life.settle_memory()
         logs.event(log, "gateway_ready", url=url, region=region.name, gateway=name)
         if on_ready is not None:
             on_ready(url)
@@ -203,13 +202,6 @@ async def _listen(runner: web.AppRunner, settings: Settings, ssl_context: ssl.SS
     port = runner.addresses[0][1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{'https' if ssl_context else 'http'}://{host}:{port}"
-
-
-def _settle_memory() -> None:
-    """The collector passes over what lives as long as the process, and runs less often under load."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def _leave(desk: Desk, runner: web.AppRunner) -> None:

@@ -60,6 +60,7 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         await life.first(asyncio.shield(stocking), stop.wait())
         if not stop.is_set():
             await runner.start(await stocking)
+            life.settle_memory()
             await life.first(stop.wait(), runner.tasks.failed.wait())
         stocking.cancel()
     finally:

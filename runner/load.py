@@ -6,6 +6,7 @@ number of slots is only the most; how many jobs are taken is decided by what the
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,10 @@ class Pressure:
     def __init__(
         self, *, slots: int, cores: int, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._slots, self._proc, self._clock = slots, proc, clock
+        self._slots, self._clock = slots, clock
+        # Read for each job that is asked for, so the files stay open.
+        self._loadavg = os.open(proc / "loadavg", os.O_RDONLY)
+        self._meminfo = os.open(proc / "meminfo", os.O_RDONLY)
         self._floor = min(slots, FLOOR_A_CORE * cores)
         self._busy = BUSY_A_CORE * cores
         self._builds = BUILDS_A_CORE * cores
@@ -74,8 +78,8 @@ class Pressure:
 
     def _runnable(self) -> int:
         """Processes and threads that want a core now, this one not counted."""
-        return int((self._proc / "loadavg").read_text().split()[3].split("/")[0]) - 1
+        return int(os.pread(self._loadavg, 64, 0).split()[3].split(b"/")[0]) - 1
 
     def _available(self) -> float:
-        fields = (self._proc / "meminfo").read_text(encoding="ascii").split(None, 8)
+        fields = os.pread(self._meminfo, 256, 0).split(None, 8)
         return int(fields[7]) / int(fields[1])  # MemTotal, MemFree, MemAvailable: the first three lines

@@ -31,7 +31,6 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, stop)
-        gc.set_threshold(20_000, 20, 50)  # most garbage of a request is freed by its counts; passes over the rest cost
         await main(stop)
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -42,6 +41,13 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> int:
         print(f"yurt: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def settle_memory() -> None:
+    """Once a process has started: the collector passes over what lives as long as it does, and runs less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _on_signal(stop: asyncio.Event) -> None:

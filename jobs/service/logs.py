@@ -20,6 +20,9 @@ def set_up(*, level: str = "INFO", role: str) -> None:
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # What a line does not show is not looked up for it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # the caller's file and line
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # its reconnects are told by the bus
 
 

@@ -24,7 +24,7 @@ from jobs.streams import StreamPlan
 
 LEAST_AGE_S = 7200.0
 MOST_BYTES = 64 * MIB
-MOST_READ = 10_000
+MOST_KEPT = 5_000  #: decisions a fleet: seven hours, at one each five seconds
 STORE_TIMEOUT_S = 3.0
 
 _WRONG_LAST_SEQUENCE = 10071
@@ -60,6 +60,7 @@ def plan(region: Region, *, memory_s: float) -> StreamPlan:
         "num_replicas": region.replicas,
         "max_age": int(max(LEAST_AGE_S, 2 * memory_s) * 1e9),
         "max_bytes": MOST_BYTES,
+        "max_msgs_per_subject": MOST_KEPT,
         "allow_direct": True,
         "allow_msg_ttl": True,
     }
@@ -83,7 +84,7 @@ class Record:
                 return []
             raise
         self._last[fleet] = (await last_of(self._bus, stream_of(self._region), subject))[0]
-        found = await self._bus.all(stream_of(self._region), subject, most=MOST_READ)
+        found = await self._bus.all(stream_of(self._region), subject, most=MOST_KEPT)
         return [decision for decision in map(unpack, found) if decision is not None]
 
     async def add(self, decision: Decision) -> int:

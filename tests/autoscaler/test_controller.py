@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -383,3 +383,14 @@ async def test_a_decision_survives_its_record(room: Room) -> None:
     await room.bus.keep(record.decision_subject(room.region.name, "all"), b"\xff")
     assert await Record(room.bus, room.region.name).read("all") == [outcome.decision]
     assert await Record(room.bus, "no-such-region").read("all") == []
+
+
+async def test_a_long_record_is_read_whole(room: Room) -> None:
+    """Hours of decisions, oldest first, in one read."""
+    written = Record(room.bus, room.region.name)
+    (outcome,) = await room.controller("one", dry_run=True).round()
+    assert outcome.decision is not None
+    for number in range(1500):
+        await written.add(replace(outcome.decision, at=float(number)))
+    found = await Record(room.bus, room.region.name).read("all")
+    assert [decision.at for decision in found] == [float(number) for number in range(1500)]

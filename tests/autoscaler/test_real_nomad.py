@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -20,7 +21,12 @@ from autoscaler.fleets import NomadFleets
 from autoscaler.nomad_door import Busy, NomadDoor, NomadRefused
 from autoscaler.policy import Bounds, Count, Decision
 from autoscaler.scaling import FleetScaling
-from tests.conftest import free_port
+from jobs import streams
+from jobs.languages import Language
+from jobs.region import embedded
+from jobs.service.bus import Bus
+from jobs.states import Class
+from tests.conftest import NatsServer, free_port
 
 pytestmark = [
     pytest.mark.network,
@@ -214,3 +220,55 @@ async def test_scaling_an_active_deployment_and_dispatching(
         await door.count("runner", "web")
     with capsys.disabled():
         print(f" [3 run after {up_s:.2f} s; a dispatch {1000 * dispatch_s:.0f} ms, its allocation {runs_s:.2f} s]")
+
+
+async def test_a_step_in_load_becomes_running_allocations(
+    nomad: RealNomad, bus: Bus, nats_server: NatsServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole process between a real queue and a real Nomad: ten times the load, ten times the runners, in bounds."""
+    region = embedded("step")
+    await bus.ensure(streams.plan(region))
+    (tmp_path / "scaling.toml").write_text(
+        "weekday = []\nweekend = []\n[rules]\nup_after_s = 1\n[fleets.all]\nminimum = 1\nmaximum = 8\n"
+    )
+    settings = {
+        "nats-urls": nats_server.url,
+        "region": region.name,
+        "scaling-file": str(tmp_path / "scaling.toml"),
+        "nomad-address": nomad.address,
+        "interval-s": "0.25",
+    }
+    words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    home = str(Path(__file__).resolve().parents[2])
+    with (tmp_path / "autoscaler.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "yurt", "autoscaler", *words],
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": home},
+        )
+    try:
+        await bus.enqueue(streams.jobs_subject("step", Class.STANDARD, Language.PYTHON), b"", message_id="first")
+
+        async def decides() -> bool:
+            return b"action=decision" in (tmp_path / "autoscaler.log").read_bytes()
+
+        await until(decides)
+        await asyncio.gather(
+            *(
+                bus.enqueue(streams.jobs_subject("step", Class.STANDARD, Language.PYTHON), b"", message_id=f"{number}")
+                for number in range(49)
+            )
+        )
+
+        async def eight_run() -> bool:
+            found = await nomad.call("GET", "allocations")
+            return sum(each["ClientStatus"] == "running" for each in found) == 8
+
+        step_s = await until(eight_run)
+        assert await NomadDoor(nomad.address).living("runner-burst") == 7
+        assert await NomadDoor(nomad.address).count("runner", "runner") == 1
+    finally:
+        process.terminate()
+        process.wait(20)
+    with capsys.disabled():
+        print(f" [8 run {step_s:.2f} s after the step, 1 s of it for agreement]")

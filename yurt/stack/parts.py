@@ -74,7 +74,10 @@ def nats_server() -> str:
 def nats(layout: Layout, environ: Mapping[str, str]) -> Plan:
     file = layout.folder / "nats.conf"
     file.write_text(_nats_config(layout))
-    return _plan(layout, "nats", [nats_server(), "-c", str(file)], environ, NATS_DRAIN_S)
+    # On one machine it shares the cores with what it serves: its scheduler on one of two cores costs a third less CPU
+    # a message than on both.
+    sparing = {"GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 4)), "GOGC": "300"}
+    return _plan(layout, "nats", [nats_server(), "-c", str(file)], {**sparing, **environ}, NATS_DRAIN_S)
 
 
 def gateway(layout: Layout, environ: Mapping[str, str]) -> Plan:

@@ -35,10 +35,9 @@ class Tape:
     def write(self, stream: Stream, data: bytes) -> None:
         if not data:
             return
-        for held, waiting in self._held:
-            if held is stream and (self._held[-1][0] is stream or len(waiting) < 4):
-                waiting += data
-                break
+        last = next((waiting for held, waiting in reversed(self._held) if held is stream), None)
+        if last is not None and (last is self._held[-1][1] or not whole(last)):
+            last += data  # nothing came between, or it completes a character
         else:
             self._held.append((stream, bytearray(data)))
         if self._timer is None:

@@ -1,4 +1,4 @@
-"""What people who use or run services like this one complained of in public, each as a small program with what is right.
+"""What users of services like this one complained of in public, each as a small program with what is right.
 
 A row names the complaint, the programs that show it, one a language, what is sent with them, and what must come back.
 Unless a row says otherwise a program ends *ok*. A row with several languages is a complaint about any of them.

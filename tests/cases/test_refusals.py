@@ -14,7 +14,10 @@ from jobs.errors import InvalidSubmission
     ("body", "fields"),
     [
         ({"language": "python", "code": "", "timeout": 90, "memory_limit": 1 << 20}, {"timeout", "memory_limit"}),
-        ({"language": "phyton", "stdin": 7, "args": "one two", "walltime": 3}, {"language", "code", "stdin", "args", "walltime"}),
+        (
+            {"language": "phyton", "stdin": 7, "args": "one two", "walltime": 3},
+            {"language", "code", "stdin", "args", "walltime"},
+        ),
         ({"language": "go", "code": "x", "args": ["a\0b"], "env": {"A": "b\0c"}}, {"args", "env"}),
         ({"language": "go", "code": "x", "files": [], "limits": {"processes": 10**6}}, {"limits.processes"}),
     ],

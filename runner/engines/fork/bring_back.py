@@ -36,7 +36,11 @@ def glob_pattern(glob):
             elif letter == "?":
                 text += "[^/]"
             elif end > 0:
-                inside = part[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
+                inside = part[at + 1 : end]
+                for special in "\\[&~|":
+                    inside = inside.replace(special, "\\" + special)
+                while "--" in inside:
+                    inside = inside.replace("--", "-")
                 text += "[" + ("^" + inside[1:] if inside[0] in "!^" else inside) + "]"
                 at = end
             else:

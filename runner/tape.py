@@ -35,11 +35,13 @@ class Tape:
     def write(self, stream: Stream, data: bytes) -> None:
         if not data:
             return
-        last = next((waiting for held, waiting in reversed(self._held) if held is stream), None)
-        if last is not None and (last is self._held[-1][1] or not whole(last)):
-            last += data  # nothing came between, or it completes a character
+        last = next((waiting for held, waiting in reversed(self._held) if held is stream), bytearray())
+        if self._held and last is self._held[-1][1]:
+            last += data  # nothing came between
         else:
-            self._held.append((stream, bytearray(data)))
+            begun = last[whole(last) :]  # of a character: its start goes on with its end
+            del last[whole(last) :]
+            self._held.append((stream, begun + data))
         if self._timer is None:
             self._timer = self._loop.call_later(HOLD_S if self.lengths else FIRST_S, self._on_timer)
 
@@ -59,8 +61,9 @@ class Tape:
         """Whether anything went out."""
         before = len(self.lengths)
         kept: list[tuple[Stream, bytearray]] = []
+        newest = dict(self._held)  # only there may more of a character follow
         for stream, waiting in self._held:
-            end = len(waiting) if last else whole(waiting)
+            end = len(waiting) if last or waiting is not newest[stream] else whole(waiting)
             for at in _cuts(waiting, end):
                 self.lengths.append((stream.value, at.stop - at.start))
                 self._tell(len(self.lengths), stream, bytes(waiting[at]))

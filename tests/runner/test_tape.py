@@ -69,13 +69,33 @@ async def test_much_at_once_is_cut_between_characters() -> None:
     assert "".join(data.decode() for _, _, data in told) == text
 
 
+async def test_a_character_whose_pieces_have_others_between_them_keeps_its_order() -> None:
+    told: Told = []
+    tape = Tape(lambda number, stream, data: told.append((number, stream, data)))
+    for stream, data in ((Stream.STDOUT, b"a\xc3"), (Stream.STDERR, b"e"), (Stream.STDOUT, b"\xa9b")):
+        tape.write(stream, data)
+    tape._on_timer()
+    tape.end()
+    assert [(stream, data) for _, stream, data in told] == [
+        (Stream.STDOUT, b"a"),
+        (Stream.STDERR, b"e"),
+        (Stream.STDOUT, "éb".encode()),
+    ]
+
+
 writes = st.lists(st.tuples(st.sampled_from([Stream.STDOUT, Stream.STDERR]), st.binary(max_size=40)))
 
 
 @given(writes)
 @settings(max_examples=200, deadline=None)
 async def test_nothing_is_lost_and_the_numbers_have_no_gaps(written: list[tuple[Stream, bytes]]) -> None:
-    told, tape = _taped(written)
+    told: Told = []
+    tape = Tape(lambda number, stream, data: told.append((number, stream, data)))
+    for at, (stream, data) in enumerate(written):
+        tape.write(stream, data)
+        if at % 3 == 2:
+            tape._on_timer()  # time goes by
+    tape.end()
     for stream in (Stream.STDOUT, Stream.STDERR):
         assert b"".join(d for _, s, d in told if s is stream) == b"".join(d for s, d in written if s is stream)
     assert [number for number, _, _ in told] == list(range(1, len(told) + 1))

@@ -43,7 +43,7 @@ def test_what_is_missing_is_named(mounts: str, said: str) -> None:
 def groups() -> Iterator[Cgroups]:
     if os.geteuid() != 0:
         pytest.skip("groups are made by root")
-    made = Cgroups(f"{os.getpid()}")
+    made = Cgroups(f"{os.getppid()}")  # alive, and not the name of the engine that other tests share
     made.open(999)
     yield made
     made.close()

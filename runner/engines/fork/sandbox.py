@@ -98,14 +98,9 @@ class ForkSandbox:
         self._out = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
         self._cut = {Stream.STDOUT: False, Stream.STDERR: False}
         self._room_left = order.output_bytes
-        self._cgroups.bound(
-            self._slot,
-            memory_bytes=order.memory_bytes,
-            processes=order.limits.processes + (order.go is not None),  # the feeder of a waiting runtime
-        )
-        self._cgroups.begin(self._slot)
-        started = time.perf_counter()
         try:
+            self._bound(order)
+            started = time.perf_counter()
             self._start(order)
             status = await self._ended
             ended = time.perf_counter()
@@ -164,6 +159,14 @@ class ForkSandbox:
         self._loop.add_reader(fd, self._read_files)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _bound(self, order: Order) -> None:
+        processes = order.limits.processes + (order.go is not None)  # the feeder of a waiting runtime
+        try:
+            self._cgroups.bound(self._slot, memory_bytes=order.memory_bytes, processes=processes)
+            self._cgroups.begin(self._slot)
+        except OSError as error:  # version 1 refuses a bound below what is held already
+            raise SandboxFault(f"the bounds of slot {self._slot} could not be set: {error.strerror}") from error
 
     def _start(self, order: Order) -> None:
         self._loop.add_reader(self._ends.stdout, self._read, self._ends.stdout, Stream.STDOUT)

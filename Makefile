@@ -26,7 +26,7 @@ check: setup ## format, lint, types, import contracts and the fast tests, in und
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -m "not network"
+	@$(BIN)/python -m pytest -q -m "not network and not thorough"
 
 bench: setup ## measure what SPEC.md promises, beside the bare tools
 	@$(BIN)/python -m bench

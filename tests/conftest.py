@@ -97,3 +97,13 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     connected = await Bus.connect([nats_server.url], name="test")
     yield connected
     await connected.close()
+
+
+#: whole folders that take their time; ``make test`` runs them, ``make check`` does not
+THOROUGH = ("tests/hostile/", "tests/cases/", "tests/rooms/test_limits.py", "tests/rooms/test_native_builds.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(THOROUGH):
+            item.add_marker("thorough")

@@ -25,6 +25,7 @@ __all__ = ["sandboxes"]
 STDIN = b"Ada\nline two\n"
 FOUND = [one.version for one in Python().discover() if version_key(one.version)[:2] >= GOES_ON]
 VERSIONS = {version_key(version)[:2]: version for version in reversed(FOUND)}.values()  # the newest of each
+NEWEST_FIRST = sorted(VERSIONS, key=version_key, reverse=True)
 
 ALLOWED: dict[str, str] = {
     "leaves with a number of more than 64 bits": "the interpreter stumbles over its own unfinished error, we do not",
@@ -40,7 +41,10 @@ ALLOWED: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(version, marks=[pytest.mark.thorough] if rank else []) for rank, version in enumerate(NEWEST_FIRST)],
+)
 def test_a_script_sees_no_difference(sandboxes: Sandboxes, tmp_path: Path, version: str, name: str) -> None:
     files = _files(SCRIPTS[name])
     bare = _bare(sandboxes, version, files, tmp_path)

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from autoscaler import record, scaling
 from autoscaler.consul_door import ConsulDoor
@@ -24,12 +23,12 @@ from autoscaler.record import Record
 from autoscaler.scaling import Scaling
 from autoscaler.sensor import SILENCE_S, Sensor
 from autoscaler.settings import AutoscalerSettings
-from jobs import region as regions
 from jobs.errors import ConfigFault
 from jobs.region import Region
 from jobs.service import life, logs
 from jobs.service.admin import Admin
 from jobs.service.bus import Bus
+from jobs.service.settings import load_region, read_text
 
 log = logging.getLogger("autoscaler")
 
@@ -59,30 +58,17 @@ async def last_decisions(settings: AutoscalerSettings) -> dict[str, list[Decisio
         return await autoscaler.last_decisions()
 
 
-def load_region(settings: AutoscalerSettings) -> Region:
-    if settings.region_file is None:
-        return regions.embedded(settings.region)
-    return regions.parse(_text(settings.region_file, "region_file"))
-
-
 def load_scaling(settings: AutoscalerSettings, region: Region) -> Scaling:
     if settings.scaling_file is None:
         return scaling.default(region)
-    return scaling.parse(_text(settings.scaling_file, "scaling_file"), region)
-
-
-def _text(file: Path, name: str) -> str:
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigFault(f"{name}: {file} cannot be read: {error}") from error
+    return scaling.parse(read_text(settings.scaling_file, "scaling_file:"), region)
 
 
 @asynccontextmanager
 async def _made(settings: AutoscalerSettings) -> AsyncIterator[Autoscaler]:
     if settings.interval_s <= 0:
         raise ConfigFault(f"interval_s: {settings.interval_s:g} must be above 0")
-    region = load_region(settings)
+    region = load_region(settings.region_file, settings.region)
     plans = load_scaling(settings, region)
     bus = await Bus.connect(settings.nats_urls, name=f"autoscaler {settings.name}")
     try:

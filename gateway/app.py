@@ -28,7 +28,7 @@ from gateway.listing import Listing
 from gateway.metrics import Exposition, Metrics
 from gateway.records import Records
 from gateway.roster import Roster
-from gateway.settings import Settings, check_exposure, gateway_name, region_of
+from gateway.settings import Settings, check_exposure, gateway_name
 from gateway.waiting import tell_waiting
 from gateway.warden import EVERY_S, Warden
 from jobs import streams
@@ -37,6 +37,7 @@ from jobs.limits import BODY_BYTES
 from jobs.region import Region
 from jobs.service import life, logs
 from jobs.service.bus import ApiError, Bus
+from jobs.service.settings import load_region
 from jobs.states import State
 
 log = logging.getLogger("gateway")
@@ -63,7 +64,7 @@ async def serve(
     ssl_context: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until *stop* is set. *on_ready* is called with our URL once requests are answered."""
-    region = region_of(settings)
+    region = load_region(settings.region_file, settings.region)
     name = gateway_name(settings, region)
     check_exposure(settings, tls=ssl_context is not None)
     bus = await Bus.connect(settings.nats_urls, name=f"gateway-{name}", wait_s=CONNECT_S, no_echo=True)

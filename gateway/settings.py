@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import ConfigFault
-from jobs.region import Region, embedded, parse
+from jobs.region import Region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,17 +22,6 @@ class Settings:
     allow_plain_http: bool = False  #: plain HTTP beyond loopback: something before us does the TLS
     drain_s: float = 15.0  #: how long a stop waits for requests that wait for their result
     log_level: str = "info"
-
-
-def region_of(settings: Settings) -> Region:
-    """The region that these settings name; raises ``ConfigFault``."""
-    if settings.region_file is None:
-        return embedded(settings.region)
-    try:
-        text = settings.region_file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigFault(f"region_file: {settings.region_file} cannot be read: {error}") from error
-    return parse(text)
 
 
 def gateway_name(settings: Settings, region: Region) -> str:

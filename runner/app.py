@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 
-from jobs import region as regions
 from jobs import streams, wire
 from jobs.errors import ConfigFault, Unavailable
 from jobs.events import BEAT_S, Beat
@@ -18,6 +17,7 @@ from jobs.result import Result
 from jobs.service import life, logs
 from jobs.service.admin import Admin
 from jobs.service.bus import Bus
+from jobs.service.settings import load_region
 from jobs.states import Class
 from runner.engine import Engine
 from runner.engines.fork.engine import ForkEngine
@@ -44,7 +44,7 @@ def run(settings: RunnerSettings) -> int:
 
 async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     """A runner, from start to *stop* and its last job."""
-    region = load_region(settings)
+    region = load_region(settings.region_file, settings.region)
     fleet = next((fleet for fleet in region.fleets if fleet.name == settings.fleet), None)
     if fleet is None:
         names = ", ".join(each.name for each in region.fleets)
@@ -55,7 +55,6 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     try:
         await bus.ensure(streams.plan(region))
         wanted = [each for each in fleet.languages if not settings.languages or each.value in settings.languages]
-        await engine.start()
         stocking = asyncio.create_task(runner.shelves.stock([SUPPORT[each]() for each in wanted]))
         await life.first(asyncio.shield(stocking), stop.wait())
         if not stop.is_set():
@@ -67,15 +66,6 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         await runner.shut_down()
         await engine.close()
         await bus.close()
-
-
-def load_region(settings: RunnerSettings) -> Region:
-    if settings.region_file is None:
-        return regions.embedded(settings.region)
-    try:
-        return regions.parse(settings.region_file.read_text())
-    except OSError as error:
-        raise ConfigFault(f"region_file: {settings.region_file} cannot be read: {error.strerror}") from error
 
 
 def make_engine(settings: RunnerSettings) -> Engine:

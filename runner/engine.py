@@ -113,8 +113,6 @@ class Sandbox(Protocol):
 class Engine(Protocol):
     """Pitches sandboxes for installations."""
 
-    async def start(self) -> None: ...
-
     async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
         """Be ready to pitch for this installation; ``SandboxFault`` where it cannot."""
         ...

@@ -298,6 +298,11 @@ class Execution:
     def _verdict(self, outcome: Outcome) -> Verdict:
         return verdicts.judge(outcome, self.shelf.support.gave_up_for_memory)
 
+    def _message(self, verdict: Verdict, outcome: Outcome) -> str | None:
+        if verdict is Verdict.OK:
+            return None
+        return verdicts.message(verdict, outcome, limits=_words(self.job.submission))
+
     def _result(self, outcome: Outcome, verdict: Verdict, report: CompileReport | None) -> Result:
         job, submission = self.job, self.job.submission
         cancelled = self.stopped or outcome.cancelled
@@ -318,7 +323,7 @@ class Execution:
             cause=None if cancelled else verdicts.cause(verdict, outcome),
             exit_code=None if compiled or cancelled else outcome.exit_code,
             signal=None if compiled or cancelled else verdicts.signal_name(outcome.signal),
-            message="It was cancelled." if cancelled else verdicts.message(verdict, outcome, limits=_words(submission)),
+            message="It was cancelled." if cancelled else self._message(verdict, outcome),
             stdout=outcome.stdout,
             stderr=outcome.stderr,
             stdout_truncated=outcome.stdout_truncated,

@@ -39,9 +39,7 @@ class Load:
         return sum(times) - idle, sum(times)
 
     def _memory(self) -> float:
-        fields = dict(line.split(":", 1) for line in (self._proc / "meminfo").read_text().splitlines())
-        total, available = (int(fields[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-        return 100.0 * (total - available) / total
+        return 100.0 * (1 - available((self._proc / "meminfo").read_bytes()))
 
 
 class Pressure:
@@ -81,5 +79,10 @@ class Pressure:
         return int(os.pread(self._loadavg, 64, 0).split()[3].split(b"/")[0]) - 1
 
     def _available(self) -> float:
-        fields = os.pread(self._meminfo, 256, 0).split(None, 8)
-        return int(fields[7]) / int(fields[1])  # MemTotal, MemFree, MemAvailable: the first three lines
+        return available(os.pread(self._meminfo, 256, 0))
+
+
+def available(meminfo: bytes) -> float:
+    """The share of memory that is available: of MemTotal, MemFree and MemAvailable, the first three lines."""
+    fields = meminfo.split(None, 8)
+    return int(fields[7]) / int(fields[1])

@@ -85,10 +85,6 @@ class Pool:
         self.counts.cold += 1
         return await self._engine.pitch(self._installation, self._room, cold=True, tty=tty)
 
-    def put_back(self, sandbox: Sandbox) -> None:
-        """An unused sandbox, to the front."""
-        self._ready.appendleft(sandbox)
-
     def _target(self) -> int:
         horizon = self._loop.time() - DEMAND_S
         while self._claims and self._claims[0] < horizon:

@@ -100,7 +100,6 @@ class Sandboxes:
 
     async def _start(self) -> tuple[ForkEngine, Shelves]:
         engine = ForkEngine(slots=SLOTS)
-        await engine.start()
         return engine, Shelves(engine, cache=CACHE, warm=2, slots=8)
 
     async def _end(self) -> None:

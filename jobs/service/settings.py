@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.errors import ConfigFault
+from jobs.region import Region, embedded, parse
 
 T = TypeVar("T")
 
@@ -46,6 +47,19 @@ def load(cls: type[T], *, file: Path | None, environ: Mapping[str, str], flags: 
     if faults:
         raise ConfigFault("the settings have faults:\n  " + "\n  ".join(faults))
     return cls(**values)
+
+
+def read_text(file: Path, what: str) -> str:
+    """The text of a file that a setting names; ``ConfigFault`` names the setting and the reason."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigFault(f"{what} {file} cannot be read: {error}") from error
+
+
+def load_region(file: Path | None, name: str) -> Region:
+    """The region that a process serves: its file's, or without one the embedded region of that name."""
+    return embedded(name) if file is None else parse(read_text(file, "region_file:"))
 
 
 def _from_file(file: Path | None, faults: list[str]) -> dict[str, Any]:

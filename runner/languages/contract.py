@@ -28,9 +28,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from jobs.languages import Language
+from jobs.limits import DEFAULTS
 from jobs.submission import SourceFile, Submission
 
 #: what every run's environment holds, unless the submission's ``env`` replaces it
@@ -145,6 +146,12 @@ class Probe:
 
     submission: Submission
     stdout: bytes
+
+
+def probe(language: Language, stdout: bytes, *, timeout_s: float = 10, memory_mb: int = 256, **fields: Any) -> Probe:
+    """A probe with the usual limits; *fields* are the submission's: ``code`` or ``files``, ``stdin``, ``args`` …"""
+    submission = Submission(language=language, timeout_s=timeout_s, memory_mb=memory_mb, limits=DEFAULTS, **fields)
+    return Probe(submission=submission, stdout=stdout)
 
 
 Artifact = tuple[SourceFile, ...]

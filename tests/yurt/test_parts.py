@@ -9,7 +9,7 @@ import pytest
 
 from jobs.errors import ConfigFault
 from jobs.limits import MESSAGE_BYTES
-from jobs.service.settings import load
+from jobs.service.settings import load, load_region
 from yurt.stack import parts
 
 
@@ -28,12 +28,12 @@ def test_the_server_takes_the_largest_message_and_listens_to_this_machine_alone(
 
 
 def test_a_gateway_reads_its_file_as_it_was_meant(layout: parts.Layout) -> None:
-    from gateway.settings import Settings, gateway_name, region_of
+    from gateway.settings import Settings, gateway_name
 
     plan = parts.gateway(layout, {})
     settings = load(Settings, file=Path(plan.argv[-1]), environ={}, flags={})
     assert (settings.port, settings.nats_urls) == (8080, ("nats://127.0.0.1:4222",))
-    assert gateway_name(settings, region_of(settings)) == "local-1"
+    assert gateway_name(settings, load_region(settings.region_file, settings.region)) == "local-1"
 
 
 def test_what_the_network_decides_no_variable_changes_and_the_rest_is_passed_on(layout: parts.Layout) -> None:

@@ -17,7 +17,7 @@ from autoscaler.policy import Decision
 from autoscaler.scaling import FleetScaling, Scaling
 from autoscaler.settings import AutoscalerSettings
 from jobs.errors import ConfigFault
-from jobs.service.settings import load
+from jobs.service.settings import load, load_region
 from yurt.commands import exits, process
 from yurt.commands.tables import table
 
@@ -102,7 +102,7 @@ def plan(options: argparse.Namespace) -> int:
 
 def simulated(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    region = app.load_region(settings)
+    region = load_region(settings.region_file, settings.region)
     scaling = app.load_scaling(settings, region)
     fleet = _fleet(scaling, options.fleet)
     start = fleet.bounds.minimum if options.start is None else max(0, options.start)

@@ -18,6 +18,7 @@ from typing import Any
 from jobs.errors import ConfigFault
 from jobs.limits import MESSAGE_BYTES
 from jobs.region import Region, parse
+from jobs.service.settings import read_text
 from yurt.stack.child import Plan
 
 #: how long each may take to end: more than it takes itself by its settings (``drain_s``)
@@ -52,13 +53,7 @@ class Layout:
 
 def region_of(file: Path | None, name: str) -> tuple[Region, str]:
     """The region, and the text of its file: *file*'s, or a new one's that has nothing but the name."""
-    if file is None:
-        text = f"region = {json.dumps(name)}\n"
-    else:
-        try:
-            text = file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigFault(f"the region file {file} cannot be read: {error}") from error
+    text = f"region = {json.dumps(name)}\n" if file is None else read_text(file, "the region file")
     return parse(text), text
 
 

@@ -2,7 +2,7 @@
 
 Theory of operation. ``add`` starts a launcher for an installation and waits until its zygote is ready. ``pitch`` takes
 a free slot (a number that gives the sandbox its uid, its control groups and its core), asks the zygote, and gets the
-pipes. A slot is free again when the zygote has reaped the sandbox's init: then nothing of it is left.
+pipes. A slot is free again when the zygote has reaped the sandbox's processes: then nothing of it is left.
 
 Rules
 1. Slots are never shared: no two living sandboxes have a uid or a control group in common.
@@ -48,13 +48,6 @@ BASE_MOUNTS = ("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/libexec"
 SHARED_ETC = ("/etc/alternatives", "/etc/ssl/certs")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cold:
-    """A boot with nothing started ahead, for one room."""
-
-    room: Room
-
-
 @dataclass
 class _Zygote:
     installation: Installation
@@ -64,7 +57,6 @@ class _Zygote:
     ready: asyncio.Future[None]
     sandboxes: dict[int, ForkSandbox] = field(default_factory=dict)
     pitched: dict[int, asyncio.Future[Ends]] = field(default_factory=dict)
-    boot_of: dict[int, int] = field(default_factory=dict)
 
 
 class ForkEngine:
@@ -80,9 +72,6 @@ class ForkEngine:
         self._folder = _own_folder()
         self._closing = False
         self._restarts: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        """Nothing waits until an installation is added."""
 
     async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
         cold = tuple(Boot(room=room) for room in Room if not _has_cold(boots, room))
@@ -230,7 +219,7 @@ class ForkEngine:
             future.set_result(ends)
 
     def _on_words(self, home: _Zygote) -> None:
-        """What a zygote or an init says on stderr is about us, never about a program."""
+        """What a zygote or a sandbox in the making says on stderr is about us, never about a program."""
         assert home.process.stderr is not None
         words = b""
         with contextlib.suppress(OSError):

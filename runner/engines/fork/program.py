@@ -52,8 +52,7 @@ class Program:
                 self._part()
             self._descriptors()
             become(self.uid, self.filter)
-            for name, value in self.boot["limits"].items():
-                resource.setrlimit(getattr(resource, name), (value, value))
+            limit(self.boot["limits"])
             os.umask(0o022)
             os.chdir("/workspace")
             if self.go is None:
@@ -105,8 +104,7 @@ class Program:
 
     def _obey(self, order):
         self._lay_down(order)
-        for name, value in order["limits"].items():
-            resource.setrlimit(getattr(resource, name), (value, value))
+        limit(order["limits"])
         if order["tty"]:
             kernel.ioctl(1, kernel.TIOCSWINSZ, struct.pack("<4H", *order["tty"], 0, 0))
             kernel.ioctl(1, kernel.TIOCSCTTY, 0)
@@ -174,6 +172,12 @@ def become(uid, seccomp, *, own_namespace=True):
     kernel.check(kernel.libc.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.byref(seccomp), 0, 0), "seccomp")
 
 
+def limit(limits):
+    """The resource limits, soft and hard."""
+    for name, value in limits.items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+
+
 def defaults_for_exec():
     """Python ignores these two, and what is ignored stays so in the program that is exec'd."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -223,7 +227,7 @@ def start(command, env):
 def rehearse():
     """Walk this module's roads as far as they do no harm, for ``goes_on.rehearse``."""
     program = Program.__new__(Program)
-    program.config = {"shown": "python3", "bare": frozenset()}
+    program.config = {"shown": "python3"}
     program.page = bytearray(8)
     order = {"files": [("/dev/null", b"x", 0o644)], "globs": [], "args": [], "env": dict(os.environ), "limits": {}}
     order = marshal.loads(marshal.dumps(order, 2))
@@ -234,7 +238,7 @@ def rehearse():
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     kernel.prctl(kernel.PR_GET_DUMPABLE)
-    for name, value in (("RLIMIT_FSIZE", 1), ("RLIMIT_STACK", 1)):
+    for name in ("RLIMIT_FSIZE", "RLIMIT_STACK"):
         resource.getrlimit(getattr(resource, name))
     for _ in range(3):
         fd = os.open("/dev/null", os.O_WRONLY)

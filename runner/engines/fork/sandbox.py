@@ -1,4 +1,4 @@
-"""One forked sandbox, seen from the runner: three pipes, a slot, and events from its protocol.
+"""One forked sandbox, seen from the runner: three pipes, a slot, and events from its zygote.
 
 Theory of operation. ``run`` writes the order and the program's input into the stdin pipe, reads both outputs as they
 come, and waits for the zygote's word that the program has ended: then all else in the sandbox is dead, and what is
@@ -7,7 +7,7 @@ control group, file sizes by the kernel's resource limits.
 
 Rules
 1. Every read is bounded before it is read: at most ``READ_BYTES``, and never past the output bound.
-2. ``stop`` asks init to kill the program, and a second later the zygote to kill init.
+2. ``stop`` asks the zygote to kill the program, and a second later to kill process 1, and with it everything.
 3. What the program does to its pipes (closing, never reading) is never an error of ours.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 import termios
 import time
 from collections.abc import Callable
@@ -32,13 +31,6 @@ READ_BYTES = 64 * 1024
 INSIST_S = 1.0
 END_OF_FILE = b"\x04"  #: what a terminal takes for the end of its input
 COLLECT_MARGIN_BYTES = 1 << 20  #: names and headers of the files that are brought back
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exit:
-    """A wait status, as the kernel gave it."""
-
-    status: int
 
 
 @dataclass
@@ -198,34 +190,27 @@ class ForkSandbox:
 
     def _write(self) -> None:
         fd = self._ends.stdin
-        if fd not in self._ends.open:
-            return
-        try:
-            while self._input:
-                del self._input[: os.write(fd, self._input)]
-        except BlockingIOError:
-            self._loop.add_writer(fd, self._write)
-            return
-        except OSError:  # it closed its input, or is gone: its own affair
-            self._input.clear()
-            self._close_input = True
-        self._loop.remove_writer(fd)
-        if self._close_input:
+        if self._put(fd, self._input, self._write) and self._close_input:
             self._ends.close(fd)
 
     def _type(self) -> None:
-        fd = self._ends.stdout
+        self._put(self._ends.stdout, self._keys, self._type)
+
+    def _put(self, fd: int, data: bytearray, again: Callable[[], None]) -> bool:
+        """Write what the other end takes now, the rest by *again*; whether all that will ever be taken is."""
         if fd not in self._ends.open:
-            return
+            return False
         try:
-            while self._keys:
-                del self._keys[: os.write(fd, self._keys)]
+            while data:
+                del data[: os.write(fd, data)]
         except BlockingIOError:
-            self._loop.add_writer(fd, self._type)
-            return
-        except OSError:
-            self._keys.clear()
+            self._loop.add_writer(fd, again)
+            return False
+        except OSError:  # it closed its input, or is gone: its own affair
+            data.clear()
+            self._close_input = True
         self._loop.remove_writer(fd)
+        return True
 
     def _read(self, fd: int, stream: Stream) -> bool:
         """One read; whether there may be more."""
@@ -337,10 +322,7 @@ def unpack_files(data: bytes, most_files: int, most_bytes: int) -> tuple[OutputF
     files: list[OutputFile] = []
     at = 0
     while at + bring_back.FILE_HEADER.size <= len(data) and len(files) < most_files:
-        try:
-            name_size, size = bring_back.FILE_HEADER.unpack_from(data, at)
-        except struct.error:  # pragma: no cover  # the length was checked
-            break
+        name_size, size = bring_back.FILE_HEADER.unpack_from(data, at)
         start = at + bring_back.FILE_HEADER.size + name_size
         if start + size > len(data) or size > most_bytes:
             break

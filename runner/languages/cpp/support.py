@@ -12,7 +12,19 @@ from jobs import limits
 from jobs.languages import Language, version_key
 from jobs.submission import SourceFile, Submission
 from runner.languages import native
-from runner.languages.contract import Artifact, Boot, Build, Installation, Mount, Probe, Report, Room, Run, Sources
+from runner.languages.contract import (
+    Artifact,
+    Boot,
+    Build,
+    Installation,
+    Mount,
+    Probe,
+    Report,
+    Room,
+    Run,
+    Sources,
+    probe,
+)
 from runner.languages.cpp import precompiled
 from runner.languages.cpp.compilers import Compiler, find
 from runner.languages.cpp.flags import ALLOWED_FLAGS, Chosen, choose
@@ -115,8 +127,8 @@ class Cpp:
             SourceFile(name="half.h", content=_PROBE_HEADER),
         )
         return (
-            Probe(submission=_submission((SourceFile(name="main.cpp", content=_PROBE),)), stdout=b"falcon 2\nowl 1\n"),
-            Probe(submission=_submission(mixed), stdout=b"21\n"),
+            probe(Language.CPP, b"falcon 2\nowl 1\n", files=(SourceFile(name="main.cpp", content=_PROBE),)),
+            probe(Language.CPP, b"21\n", files=mixed),
         )
 
 
@@ -217,10 +229,6 @@ def _installation(compiler: Compiler) -> Installation:
         allowed_flags=ALLOWED_FLAGS,
         details=details,
     )
-
-
-def _submission(files: tuple[SourceFile, ...]) -> Submission:
-    return Submission(language=Language.CPP, files=files, timeout_s=10, memory_mb=256, limits=limits.DEFAULTS)
 
 
 _PROBE = b"""#include <bits/stdc++.h>

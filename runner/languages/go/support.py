@@ -14,7 +14,19 @@ from jobs import limits
 from jobs.languages import Language
 from jobs.submission import SourceFile, Submission
 from runner.languages import native
-from runner.languages.contract import Artifact, Boot, Build, Installation, Mount, Probe, Report, Room, Run, Sources
+from runner.languages.contract import (
+    Artifact,
+    Boot,
+    Build,
+    Installation,
+    Mount,
+    Probe,
+    Report,
+    Room,
+    Run,
+    Sources,
+    probe,
+)
 from runner.languages.go import toolchains
 from runner.languages.go.plan import Direct, Whole, plan
 
@@ -111,8 +123,8 @@ class Go:
             SourceFile(name="words/words.go", content=_PROBE_PACKAGE),
         )
         return (
-            Probe(submission=_submission((SourceFile(name="main.go", content=_PROBE),)), stdout=b"HELLO, 42\n"),
-            Probe(submission=_submission(module), stdout=b"HELLO, 42\n"),
+            probe(Language.GO, b"HELLO, 42\n", files=(SourceFile(name="main.go", content=_PROBE),)),
+            probe(Language.GO, b"HELLO, 42\n", files=module),
         )
 
 
@@ -193,10 +205,6 @@ def _toolchain(installation: Installation) -> toolchains.Toolchain:
     return toolchains.Toolchain(
         root=Path(details["root"]), version=installation.version, tools=Path(details["host_tools"])
     )
-
-
-def _submission(files: tuple[SourceFile, ...]) -> Submission:
-    return Submission(language=Language.GO, files=files, timeout_s=10, memory_mb=256, limits=limits.DEFAULTS)
 
 
 _PROBE = b"""package main

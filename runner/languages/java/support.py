@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.languages import Language, version_key
-from jobs.limits import DEFAULTS, MEMORY_MB
+from jobs.limits import MEMORY_MB
 from jobs.submission import SourceFile, Submission
+from runner.languages import native
 from runner.languages.contract import (
     Artifact,
     Boot,
@@ -20,6 +21,7 @@ from runner.languages.contract import (
     Room,
     Run,
     Sources,
+    probe,
 )
 from runner.languages.java.discovery import USUAL_FLAGS, installations
 from runner.languages.java.kept import (
@@ -35,6 +37,7 @@ from runner.languages.java.naming import candidates, file_name, without_bom
 CLASSES, MAIN = "/tmp/classes", "/tmp/main"
 CLASS_PATH = "/box:/workspace"
 _, WARM_MB, _ = MEMORY_MB
+PROBE_S = 20  #: the first JVM of a busy machine
 PREVIEW = "--enable-preview"
 
 #: An OutOfMemoryError that ended a thread, as the virtual machine prints it. That no thread could be made is the
@@ -98,20 +101,24 @@ class Java:
 
     def probes(self, installation: Installation) -> Sequence[Probe]:
         return (
-            _probe(
-                b"public class Ready {\n    public static void main(String[] args) {\n"
-                b'        System.out.println("ready " + String.join("|", args));\n    }\n}\n',
+            probe(
+                Language.JAVA,
                 b"ready one|t w o\n",
+                code=b"public class Ready {\n    public static void main(String[] args) {\n"
+                b'        System.out.println("ready " + String.join("|", args));\n    }\n}\n',
                 args=("one", "t w o"),
+                timeout_s=PROBE_S,
             ),
-            _probe(
-                b"package a.b;\nimport java.util.*;\nclass First { }\nclass Second {\n"
+            probe(
+                Language.JAVA,
+                b"42word\n",
+                code=b"package a.b;\nimport java.util.*;\nclass First { }\nclass Second {\n"
                 b"    public static void main(String[] args) {\n"
                 b'        System.out.println(new Scanner(System.in).nextInt() + System.getenv("WORD"));\n    }\n}\n',
-                b"42word\n",
                 stdin=b"42\n",
                 env=(("WORD", "word"),),
                 memory_mb=64,
+                timeout_s=PROBE_S,
             ),
         )
 
@@ -119,7 +126,7 @@ class Java:
 def build_words(sources: Sources, flags: tuple[str, ...]) -> tuple[str, ...]:
     """What ``Compile`` is told: candidates for the main class, flags and files, the first two with their numbers."""
     classes = candidates(sources.files, sources.entry)
-    files = [_plain_argument(file.name) for file in sources.files if file.name.endswith(".java")]
+    files = [native.operand(file.name) for file in sources.files if file.name.endswith(".java")]
     return (str(len(classes)), *classes, str(len(flags)), *flags, *files)
 
 
@@ -130,33 +137,4 @@ def unpacked(artifact: Artifact) -> tuple[str, tuple[BoxFile, ...]]:
         BoxFile(path=f"/box/{file.name.removeprefix(CLASSES + '/')}", content=file.content)
         for file in artifact
         if file.name != MAIN
-    )
-
-
-def _plain_argument(name: str) -> str:
-    """A file's name that javac cannot take for a flag or a file of arguments."""
-    return f"./{name}" if name.startswith(("-", "@")) else name
-
-
-def _probe(
-    code: bytes,
-    stdout: bytes,
-    *,
-    stdin: bytes = b"",
-    args: tuple[str, ...] = (),
-    env: tuple[tuple[str, str], ...] = (),
-    memory_mb: int = WARM_MB,
-) -> Probe:
-    return Probe(
-        submission=Submission(
-            language=Language.JAVA,
-            code=code,
-            stdin=stdin,
-            args=args,
-            env=env,
-            timeout_s=20,
-            memory_mb=memory_mb,
-            limits=DEFAULTS,
-        ),
-        stdout=stdout,
     )

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jobs.languages import Language, version_key
-from jobs.limits import DEFAULTS
 from jobs.submission import SourceFile, Submission
 from runner.languages.contract import (
     Artifact,
@@ -20,6 +19,7 @@ from runner.languages.contract import (
     Room,
     Run,
     Sources,
+    probe,
 )
 from runner.languages.javascript.discovery import accepted_flags, installations, keep_ready
 
@@ -86,30 +86,32 @@ class JavaScript:
 
     def probes(self, installation: Installation) -> Sequence[Probe]:
         return (
-            _probe(b"console.log('ready');\n", b"ready\n"),
-            _probe(
-                b"#!/usr/bin/env node\nlet seen = '';\n"
+            probe(Language.JAVASCRIPT, b"ready\n", code=b"console.log('ready');\n"),
+            probe(
+                Language.JAVASCRIPT,
+                b"5 true [ 'one', 't w o' ]\n",
+                code=b"#!/usr/bin/env node\nlet seen = '';\n"
                 b"process.stdin.on('data', (part) => { seen += part; });\n"
                 b"process.stdin.on('end', () => console.log(seen.length, this === exports, process.argv.slice(2)));\n",
-                b"5 true [ 'one', 't w o' ]\n",
                 stdin=b"12345",
                 args=("one", "t w o"),
             ),
-            _probe(b"console.log(process.env.NODE_ENV);\n", b"test\n", env=(("NODE_ENV", "test"),)),
-            Probe(
-                submission=Submission(
-                    language=Language.JAVASCRIPT,
-                    files=(
-                        SourceFile(
-                            name="main.mjs", content=b"import { two } from './lib/two.mjs';\nconsole.log(await two);\n"
-                        ),
-                        SourceFile(name="lib/two.mjs", content=b"export const two = Promise.resolve(2);\n"),
+            probe(
+                Language.JAVASCRIPT,
+                b"test\n",
+                code=b"console.log(process.env.NODE_ENV);\n",
+                env=(("NODE_ENV", "test"),),
+            ),
+            probe(
+                Language.JAVASCRIPT,
+                b"2\n",
+                files=(
+                    SourceFile(
+                        name="main.mjs", content=b"import { two } from './lib/two.mjs';\nconsole.log(await two);\n"
                     ),
-                    timeout_s=10,
-                    memory_mb=64,
-                    limits=DEFAULTS,
+                    SourceFile(name="lib/two.mjs", content=b"export const two = Promise.resolve(2);\n"),
                 ),
-                stdout=b"2\n",
+                memory_mb=64,
             ),
         )
 
@@ -132,27 +134,4 @@ def _node(installation: Installation, required: str, entry: str) -> tuple[str, .
         "--require",
         f"{details['files']}/{required}",
         f"/workspace/{entry}",
-    )
-
-
-def _probe(
-    code: bytes,
-    stdout: bytes,
-    *,
-    stdin: bytes = b"",
-    args: tuple[str, ...] = (),
-    env: tuple[tuple[str, str], ...] = (),
-) -> Probe:
-    return Probe(
-        submission=Submission(
-            language=Language.JAVASCRIPT,
-            code=code,
-            stdin=stdin,
-            args=args,
-            env=env,
-            timeout_s=10,
-            memory_mb=256,
-            limits=DEFAULTS,
-        ),
-        stdout=stdout,
     )

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jobs.languages import Language, version_key
-from jobs.limits import DEFAULTS
 from jobs.submission import SourceFile, Submission
 from runner.languages.contract import (
     ENVIRONMENT,
@@ -30,6 +29,7 @@ from runner.languages.contract import (
     Room,
     Run,
     Sources,
+    probe,
 )
 
 MAIN = "main.py"
@@ -90,10 +90,7 @@ class Python:
 
     def probes(self, installation: Installation) -> Sequence[Probe]:
         program = b"import sys\nprint(sys.version.split()[0], sum(map(int, input().split())), sys._getframe().f_back)\n"
-        submission = Submission(
-            language=Language.PYTHON, code=program, stdin=b"20 22\n", timeout_s=10, memory_mb=256, limits=DEFAULTS
-        )
-        return (Probe(submission=submission, stdout=f"{installation.version} 42 None\n".encode()),)
+        return (probe(Language.PYTHON, f"{installation.version} 42 None\n".encode(), code=program, stdin=b"20 22\n"),)
 
 
 def _read_at_start(variable: tuple[str, str]) -> bool:

@@ -12,7 +12,19 @@ from jobs import limits
 from jobs.languages import Language, version_key
 from jobs.submission import SourceFile, Submission
 from runner.languages import native
-from runner.languages.contract import Artifact, Boot, Build, Installation, Mount, Probe, Report, Room, Run, Sources
+from runner.languages.contract import (
+    Artifact,
+    Boot,
+    Build,
+    Installation,
+    Mount,
+    Probe,
+    Report,
+    Room,
+    Run,
+    Sources,
+    probe,
+)
 from runner.languages.rust import toolchains
 
 DEFAULT_FLAGS = ("-Copt-level=1", "-Coverflow-checks=on", "--edition=2021")
@@ -113,14 +125,13 @@ class Rust:
 
     def probes(self, installation: Installation) -> Sequence[Probe]:
         return (
-            Probe(
-                submission=_submission(
-                    files=(
-                        SourceFile(name="main.rs", content=_PROBE),
-                        SourceFile(name="words.rs", content=_PROBE_MODULE),
-                    )
+            probe(
+                Language.RUST,
+                b"3 words, the longest is ornithopter\n",
+                files=(
+                    SourceFile(name="main.rs", content=_PROBE),
+                    SourceFile(name="words.rs", content=_PROBE_MODULE),
                 ),
-                stdout=b"3 words, the longest is ornithopter\n",
             ),
         )
 
@@ -190,10 +201,6 @@ def _installation(toolchain: toolchains.Toolchain) -> Installation:
 def _linker() -> str | None:
     """The fastest linker that the C compiler can find under the base userland."""
     return next((name for name in ("mold", "lld", "gold") if Path(f"/usr/bin/ld.{name}").exists()), None)
-
-
-def _submission(files: tuple[SourceFile, ...]) -> Submission:
-    return Submission(language=Language.RUST, files=files, timeout_s=10, memory_mb=256, limits=limits.DEFAULTS)
 
 
 _PROBE = b"""mod words;

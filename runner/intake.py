@@ -9,7 +9,10 @@ time, with requests that are answered at once: the class to ask is the first, in
     2. priority, standard, bulk
 
 An empty answer means that the class is left alone until a request on it has lain unanswered or a job of it came. When
-all are empty, requests lie on all three again. What lies when room is lost still comes: a few jobs more, once.
+all are empty, requests lie on all three again.
+
+What lies when room is lost still comes, once. So no more lies than there is room for, and on a queue that had nothing
+more to give only ``IDLE`` requests lie: the first job that leaves others behind it raises that to the class's share.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from jobs.states import Class
 from jobs.streams import jobs_stream
 
 SCARCE = 4
+IDLE = 4
 LIE_S = 20.0
 LOOK_AGAIN_S = 0.02  #: when there was no room
 SHARES = {Class.PRIORITY: 0.25, Class.STANDARD: 0.5, Class.BULK: 0.25}
@@ -41,7 +45,8 @@ class Intake:
     ) -> None:
         self._steady, self._room, self._on_job, self._priority = steady, room, on_job, priority
         self.running = dict.fromkeys(Class, 0)
-        self._maybe = dict.fromkeys(Class, True)  #: the class may have something waiting
+        self._came = dict.fromkeys(Class, 0)
+        self._maybe = dict.fromkeys(Class, False)  #: the class may have something waiting
         self._pullers = {
             job_class: Puller(bus, jobs_stream(region, job_class), fleet, self._receiver(job_class))
             for job_class in Class
@@ -77,21 +82,26 @@ class Intake:
         if free <= 0 or self._stopped:
             return False
         if free >= SCARCE or not any(self._maybe.values()):
-            for job_class, puller in self._pullers.items():
-                wanted = max(1, int(free * SHARES[job_class]))
-                missing = wanted - puller.outstanding
-                if missing * 2 >= wanted:
-                    self._lie(job_class, puller, missing)
-            return True
-        lying = sum(puller.outstanding for puller in self._pullers.values())
-        if lying < free:
+            for job_class in Class:
+                self._lie(job_class, free)
+        elif self._lying() < free:
             job_class = next(each for each in self._order() if self._maybe[each])
             puller = self._pullers[job_class]
             puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
         return True
 
-    def _lie(self, job_class: Class, puller: Puller, batch: int) -> None:
-        puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
+    def _lie(self, job_class: Class, free: int) -> None:
+        puller = self._pullers[job_class]
+        wanted = max(1, int(free * SHARES[job_class]))
+        if not self._maybe[job_class]:
+            wanted = min(wanted, IDLE)
+        missing = wanted - puller.outstanding
+        batch = min(missing, max(free - self._lying(), 0 if puller.outstanding else 1))
+        if batch > 0 and missing * 2 >= wanted:
+            puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
+
+    def _lying(self) -> int:
+        return sum(puller.outstanding for puller in self._pullers.values())
 
     def _order(self) -> list[Class]:
         owed = [each for each, share in RESERVED.items() if self.running[each] < max(1, int(share * self._steady))]
@@ -100,6 +110,7 @@ class Intake:
     def _receiver(self, job_class: Class) -> Callable[[Delivery], None]:
         def receive(delivery: Delivery) -> None:
             self.running[job_class] += 1
+            self._came[job_class] += 1
             self._maybe[job_class] = delivery.pending > 0
             self._on_job(job_class, delivery)
             self._wake.set()
@@ -107,10 +118,10 @@ class Intake:
         return receive
 
     def _emptied(self, job_class: Class) -> Callable[[], None]:
-        came_before = self.running[job_class]
+        came_before = self._came[job_class]
 
         def ended() -> None:
-            if self.running[job_class] <= came_before:
+            if self._came[job_class] == came_before:
                 self._maybe[job_class] = False
             self._wake.set()
 

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from autoscaler import record, scaling
-from autoscaler.consul_door import ConsulDoor
 from autoscaler.controller import Controller, Outcome
 from autoscaler.fleets import Advice, Fleets, NomadFleets
 from autoscaler.lock import ConsulLock, Lock, NatsLock
@@ -28,6 +27,8 @@ from jobs.region import Region
 from jobs.service import life, logs
 from jobs.service.admin import Admin
 from jobs.service.bus import Bus
+from jobs.service.connections import connect
+from jobs.service.consul_door import ConsulDoor
 from jobs.service.settings import load_region, read_text
 
 log = logging.getLogger("autoscaler")
@@ -70,7 +71,7 @@ async def _made(settings: AutoscalerSettings) -> AsyncIterator[Autoscaler]:
         raise ConfigFault(f"interval_s: {settings.interval_s:g} must be above 0")
     region = load_region(settings.region_file, settings.region)
     plans = load_scaling(settings, region)
-    bus = await Bus.connect(settings.nats_urls, name=f"autoscaler {settings.name}")
+    bus = await connect(settings, role="autoscaler", name=f"autoscaler {settings.name}")
     try:
         yield Autoscaler(settings, region, plans, bus)
     finally:

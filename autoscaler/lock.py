@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from autoscaler.consul_door import ConsulDoor
 from autoscaler.record import last_of, leader_subject, store, stream_of
 from jobs.service.bus import Bus
+from jobs.service.consul_door import ConsulDoor
 
 TTL_S = 15
 MARGIN_S = 2.0

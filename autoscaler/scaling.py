@@ -115,11 +115,21 @@ def parse(text: str, region: Region) -> Scaling:
 def _default_fleet(fleet: Fleet) -> FleetScaling:
     suffix = "" if fleet.name == "all" else f"-{fleet.name}"
     return FleetScaling(
-        name=fleet.name, bounds=_default_bounds(fleet), job=f"runner{suffix}", burst_job=f"runner-burst{suffix}"
+        name=fleet.name,
+        bounds=_default_bounds(fleet),
+        job=fleet.job or f"runner{suffix}",
+        burst_job=fleet.burst_job or f"runner-burst{suffix}",
     )
 
 
 def _default_bounds(fleet: Fleet) -> Bounds:
+    """The region file's, where it says them, else the design's."""
+    bounds = _design_bounds(fleet)
+    minimum = bounds.minimum if fleet.minimum is None else fleet.minimum
+    return Bounds(minimum=minimum, maximum=max(minimum, bounds.maximum) if fleet.maximum is None else fleet.maximum)
+
+
+def _design_bounds(fleet: Fleet) -> Bounds:
     if set(fleet.languages) == set(Language):
         return Bounds()
     each = [OF_LANGUAGE[language] for language in fleet.languages]

@@ -8,6 +8,8 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.service.connections import Connections
+
 
 def default_name() -> str:
     """Unique to the process, also where a host name and a process id come again."""
@@ -15,10 +17,7 @@ def default_name() -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoscalerSettings:
-    nats_urls: tuple[str, ...] = ("nats://127.0.0.1:4222",)
-    region: str = "local"
-    region_file: Path | None = None  #: its fleets; without it, the embedded one
+class AutoscalerSettings(Connections):
     scaling_file: Path | None = None  #: rules, schedule, bounds (``autoscaler.scaling``); without it, the defaults
     name: str = field(default_factory=default_name)
     nomad_address: str = ""  #: http(s)://HOST:PORT; empty: decisions are told and not carried out
@@ -26,9 +25,6 @@ class AutoscalerSettings:
     nomad_ca_file: Path | None = None
     nomad_namespace: str = "default"
     nomad_region: str = ""  #: empty: the agent's own
-    consul_address: str = ""  #: the lock's keeper; empty: NATS keeps it
-    consul_token: str = field(default="", repr=False)
-    consul_ca_file: Path | None = None
     interval_s: float = 5.0  #: between decisions
     dry_run: bool = False  #: decide and tell, change nothing
     admin_port: int = 0  #: /healthz and /metrics on loopback; 0: a free one

@@ -37,12 +37,12 @@ from jobs.limits import BODY_BYTES
 from jobs.region import Region
 from jobs.service import life, logs
 from jobs.service.bus import ApiError, Bus
+from jobs.service.connections import connect
 from jobs.service.settings import load_region
 from jobs.states import State
 
 log = logging.getLogger("gateway")
 
-CONNECT_S = 30.0
 SHUTDOWN_S = 3.0  #: for answers that are being written when everything else is over
 
 
@@ -67,7 +67,7 @@ async def serve(
     region = load_region(settings.region_file, settings.region)
     name = gateway_name(settings, region)
     check_exposure(settings, tls=ssl_context is not None)
-    bus = await Bus.connect(settings.nats_urls, name=f"gateway-{name}", wait_s=CONNECT_S, no_echo=True)
+    bus = await connect(settings, role="gateway", name=f"gateway-{name}", no_echo=True)
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(bus.close)
         await bus.ensure(streams.plan(region))

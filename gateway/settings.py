@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from pathlib import Path
 
 from jobs.errors import ConfigFault
 from jobs.region import Region
+from jobs.service.connections import Connections
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Connections):
     host: str = "127.0.0.1"
     port: int = 8080
-    nats_urls: tuple[str, ...] = ("nats://127.0.0.1:4222",)
-    region_file: Path | None = None
-    region: str = "local"  #: the embedded region's name, where there is no region file
     gateway: str = ""  #: the name output comes back under; empty: the region's first
     public_url: str = ""  #: what callers reach us by, for ``websocket_url``; empty: what the request was sent to
     allow_plain_http: bool = False  #: plain HTTP beyond loopback: something before us does the TLS

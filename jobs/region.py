@@ -5,6 +5,7 @@ A region file is TOML; everything but ``region`` has a default::
     region   = "us-east"
     gateways = ["us-east-1", "us-east-2"]     # names under which output comes back
     replicas = 3                              # 1 embedded, 3 in a cluster
+    cluster  = "us-east"                      # the NATS cluster its streams lie in; none: a server on its own
 
     [queues]                                  # messages waiting or running
     priority = 10000
@@ -23,6 +24,15 @@ A region file is TOML; everything but ``region`` has a default::
     [[fleets]]
     name = "all"
     languages = ["python", "javascript", "java", "go", "cpp", "rust"]
+    minimum = 10                              # runners, for the autoscaler; without them the design's bounds
+    maximum = 200
+    job = "runner"                            # the Nomad job of its baseline, and of what is dispatched
+    burst_job = "runner-burst"
+
+    [[neighbours]]                            # where jobs may overflow to, and come from; Consul knows better
+    region = "eu-west"
+    rtt_ms = 80                               # without it, as measured
+    url = "https://eu-west.example.org"       # its regional endpoint, to tell callers
 
 Rules: every language belongs to exactly one fleet (JetStream's work queues allow one consumer a subject); all faults
 are told at once, each with its cure.
@@ -73,6 +83,19 @@ class Fleet:
 
     name: str
     languages: tuple[Language, ...]
+    minimum: int | None = None
+    maximum: int | None = None
+    job: str = ""  #: empty: ``runner``, or ``runner-<fleet>`` where there are several
+    burst_job: str = ""  #: empty: ``runner-burst``, or ``runner-burst-<fleet>``
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """Another region, as seen from this one."""
+
+    region: str
+    rtt_ms: float | None = None  #: round trip between the two; None: not known
+    url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +103,8 @@ class Region:
     name: str
     gateways: tuple[str, ...]
     replicas: int = 1
+    cluster: str = ""
+    neighbours: tuple[Neighbour, ...] = ()
     queues: Queues = field(default_factory=Queues)
     delivery: Delivery = field(default_factory=Delivery)
     results: Results = field(default_factory=Results)
@@ -108,7 +133,7 @@ def parse(text: str) -> Region:
 
 
 def _region(table: dict[str, Any], faults: list[str]) -> Region:
-    known = {"region", "gateways", "replicas", "queues", "delivery", "results", "fleets"}
+    known = {"region", "gateways", "replicas", "queues", "delivery", "results", "fleets", "cluster", "neighbours"}
     faults += [f"{key}: no such setting; the known ones are {', '.join(sorted(known))}" for key in table.keys() - known]
     name = _name(table.get("region"), "region", faults)
     gateways = table.get("gateways", [f"{name}-1"])
@@ -118,8 +143,11 @@ def _region(table: dict[str, Any], faults: list[str]) -> Region:
     replicas = table.get("replicas", 1)
     if replicas not in (1, 3, 5):
         faults.append(f"replicas: {replicas!r} is none of 1, 3, 5")
+    cluster = table.get("cluster", "")
     return Region(
         name=name,
+        cluster=cluster if cluster == "" else _name(cluster, "cluster", faults),
+        neighbours=_neighbours(table.get("neighbours", []), name, faults),
         gateways=tuple(_name(gateway, f"gateways[{at}]", faults) for at, gateway in enumerate(gateways)),
         replicas=replicas,
         queues=_section(Queues, table, "queues", faults),
@@ -153,27 +181,92 @@ def _section(cls: type[T], table: dict[str, Any], name: str, faults: list[str]) 
     return cls(**values)
 
 
+def _neighbours(given: Any, home: str, faults: list[str]) -> tuple[Neighbour, ...]:
+    neighbours: list[Neighbour] = []
+    for at, entry in enumerate(_tables(given, "neighbours", faults)):
+        where = f"neighbours[{at}]"
+        _only(entry, ("region", "rtt_ms", "url"), where, faults)
+        name = _name(entry.get("region"), f"{where}.region", faults)
+        rtt_ms, url = entry.get("rtt_ms"), entry.get("url", "")
+        if name == home or any(name == other.region for other in neighbours):
+            faults.append(f"{where}.region: {name!r} is there already; name each other region once")
+        if rtt_ms is not None and (isinstance(rtt_ms, bool) or not isinstance(rtt_ms, int | float) or rtt_ms <= 0):
+            faults.append(f"{where}.rtt_ms: {rtt_ms!r} must be a number of milliseconds above 0")
+            rtt_ms = None
+        if not isinstance(url, str) or (url and not url.startswith(("http://", "https://"))):
+            faults.append(f"{where}.url: {url!r} is no address; write https://HOST")
+            url = ""
+        neighbours.append(Neighbour(region=name, rtt_ms=None if rtt_ms is None else float(rtt_ms), url=url))
+    return tuple(neighbours)
+
+
+def _tables(given: Any, name: str, faults: list[str]) -> list[dict[str, Any]]:
+    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
+        faults.append(f"{name}: must be tables [[{name}]]")
+        return []
+    return given
+
+
+def _only(entry: dict[str, Any], known: tuple[str, ...], where: str, faults: list[str]) -> None:
+    faults += [
+        f"{where}.{key}: no such setting; the known ones are {', '.join(known)}" for key in entry if key not in known
+    ]
+
+
 def _fleets(given: Any, faults: list[str]) -> tuple[Fleet, ...]:
-    fleets, owner = [], dict[Language, str]()
-    for at, entry in enumerate(given if isinstance(given, list) else []):
-        if not isinstance(entry, dict):
-            faults.append(f"fleets[{at}]: must be a table [[fleets]]")
-            continue
-        name = _name(entry.get("name"), f"fleets[{at}].name", faults)
+    fleets: list[Fleet] = []
+    owner: dict[Language, str] = {}
+    for at, entry in enumerate(_tables(given, "fleets", faults)):
+        where = f"fleets[{at}]"
+        _only(entry, ("name", "languages", "minimum", "maximum", "job", "burst_job"), where, faults)
+        name = _name(entry.get("name"), f"{where}.name", faults)
+        if any(name == fleet.name for fleet in fleets):
+            faults.append(f"{where}.name: {name!r} is there already; give each fleet a name of its own")
         languages = []
-        for word in entry.get("languages", []):
+        words = entry.get("languages", [])
+        if not isinstance(words, list):
+            faults.append(f"{where}.languages: must be a list of languages")
+            words = []
+        for word in words:
             language = find(word) if isinstance(word, str) else None
             if language is None:
-                faults.append(
-                    f"fleets[{at}].languages: {word!r} is no language; the known ones are {', '.join(Language)}"
-                )
+                faults.append(f"{where}.languages: {word!r} is no language; the known ones are {', '.join(Language)}")
             elif language in owner:
-                faults.append(f"fleets[{at}].languages: {language} is in fleet {owner[language]!r} already; keep one")
+                faults.append(f"{where}.languages: {language} is in fleet {owner[language]!r} already; keep one")
             else:
                 owner[language] = name
                 languages.append(language)
-        fleets.append(Fleet(name=name, languages=tuple(languages)))
+        bounds = [_count(entry.get(key), f"{where}.{key}", faults) for key in ("minimum", "maximum")]
+        if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
+            faults.append(f"{where}.minimum: {bounds[0]} is above the maximum {bounds[1]}; swap them")
+        jobs = [_job(entry.get(key, ""), f"{where}.{key}", faults) for key in ("job", "burst_job")]
+        fleets.append(
+            Fleet(
+                name=name,
+                languages=tuple(languages),
+                minimum=bounds[0],
+                maximum=bounds[1],
+                job=jobs[0],
+                burst_job=jobs[1],
+            )
+        )
     missing = [language for language in Language if language not in owner]
     if missing:
         faults.append(f"fleets: no fleet serves {', '.join(missing)}; put each into one")
     return tuple(fleets)
+
+
+def _count(value: Any, where: str, faults: list[str]) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        faults.append(f"{where}: {value!r} must be a whole number of runners, 0 or more")
+        return None
+    return value
+
+
+def _job(value: Any, where: str, faults: list[str]) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._-]{0,128}", value):
+        faults.append(f"{where}: {value!r} is no name of a Nomad job; use letters, digits, '.', '_' and '-'")
+        return ""
+    return value

@@ -176,6 +176,7 @@ def _stream(region: Region, name: str, subjects: list[str], **more: Any) -> dict
         "storage": "file",
         "discard": "old",
         "num_replicas": region.replicas,
+        **({"placement": {"cluster": region.cluster}} if region.cluster else {}),
         **more,
     }
 

@@ -17,6 +17,7 @@ from jobs.result import Result
 from jobs.service import life, logs
 from jobs.service.admin import Admin
 from jobs.service.bus import Bus
+from jobs.service.connections import connect
 from jobs.service.settings import load_region
 from jobs.states import Class
 from runner.engine import Engine
@@ -49,7 +50,7 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     if fleet is None:
         names = ", ".join(each.name for each in region.fleets)
         raise ConfigFault(f"fleet: region {region.name} has no fleet {settings.fleet!r}; it has {names}")
-    bus = await Bus.connect(settings.nats_urls, name=f"runner {settings.name}")
+    bus = await connect(settings, role="runner", name=f"runner {settings.name}")
     engine = make_engine(settings)
     runner = Runner(settings, region, bus, engine)
     try:

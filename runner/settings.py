@@ -7,6 +7,8 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.service.connections import Connections
+
 MEMORY_A_SLOT = 16 << 20
 MOST_SLOTS = 1024
 
@@ -29,10 +31,7 @@ def default_cache() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunnerSettings:
-    nats_urls: tuple[str, ...] = ("nats://127.0.0.1:4222",)
-    region: str = "local"
-    region_file: Path | None = None  #: its queues and fleets; without it, the embedded ones
+class RunnerSettings(Connections):
     fleet: str = "all"
     name: str = field(default_factory=default_name)
     engine: str = "fork"

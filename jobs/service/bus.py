@@ -1,9 +1,9 @@
 """The NATS connection of a process, as the few verbs that Yurt needs. The one module that imports nats.
 
-Theory of operation. One connection, one inbox (``_INBOX.<token>.>``). A request is a publish whose reply subject ends
-in a number; a table turns the number back into the waiting future. Messages go from the parser straight into a plain
-function (``on_message``): no queue, no task, which on the hot path is half of what a message costs. JetStream is used
-by its wire API: acknowledged publishes, direct reads, and (in ``jobs.service.pull``) pull requests.
+Theory of operation. One connection, one inbox (``_INBOX.<role>.<token>.>``). A request is a publish whose reply
+subject ends in a number; a table turns the number back into the waiting future. Messages go from the parser straight
+into a plain function (``on_message``): no queue, no task, which on the hot path is half of what a message costs.
+JetStream is used by its wire API: acknowledged publishes, direct reads, and (in ``jobs.service.pull``) pull requests.
 
 Rules
 1. An ``on_message`` function returns at once and does not raise; slow work goes to a task of its owner.
@@ -123,9 +123,9 @@ _FIRST = header("Nats-Expected-Last-Subject-Sequence", "0")
 class Bus:
     """A connection to one region's NATS. Make it with ``Bus.connect``; end it with ``close``."""
 
-    def __init__(self, client: _Client) -> None:
+    def __init__(self, client: _Client, role: str) -> None:
         self._client = client
-        self._inbox = f"_INBOX.{secrets.token_hex(8)}"
+        self._inbox = f"_INBOX.{role}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._next = 0
         self._on_reconnect: list[Callable[[], None]] = []
@@ -135,10 +135,12 @@ class Bus:
     # -- life ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    async def connect(cls, urls: Iterable[str], *, name: str, wait_s: float = 10.0, **options: Any) -> Bus:
+    async def connect(
+        cls, urls: Iterable[str], *, name: str, role: str = "admin", wait_s: float = 10.0, **options: Any
+    ) -> Bus:
         """Connected, or ``Unavailable`` after *wait_s*. *options* are nats-py's (credentials, TLS)."""
         client = _Client()
-        bus = cls(client)
+        bus = cls(client, role)
         servers = list(urls)
         try:
             async with asyncio.timeout(wait_s):

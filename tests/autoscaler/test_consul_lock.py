@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from autoscaler.consul_door import ConsulDoor
 from autoscaler.lock import ConsulLock
 from jobs.errors import ConfigFault, Unavailable
+from jobs.service.consul_door import ConsulDoor
 
 TOKEN = "5ec2e7b2-a1c0-4de0-8b3a-0123456789ab"
 

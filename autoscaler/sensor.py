@@ -4,7 +4,8 @@ Rules
 1. What cannot be read is not known (None), never 0: a consumer that is missing, a NATS that is away.
 2. Runners are known once beats were listened to for as long as their silence means death (three beats), and anew after
    each reconnect: a sensor that has just come up would else see an empty fleet.
-3. A runner belongs to the fleet whose languages it offers. One that drains, or offers nothing yet, is not ready.
+3. A runner belongs to the fleet that it says; an older one says none, and belongs to the one whose languages it
+   offers. One that drains, or offers nothing yet, is not ready.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Sensor:
     async def sample(self, fleet: str) -> Sample:
         """What is known of *fleet* now."""
         depths = await asyncio.gather(*(self._depth(fleet, each) for each in Class))
-        ready = [beat for beat in self._living(fleet) if not beat.draining]
+        ready = [beat for beat in self._living(fleet) if beat.offers and not beat.draining]
         known = self.knows_runners
         return Sample(
             queue=dict(zip(Class, depths, strict=True)),
@@ -109,6 +110,8 @@ class Sensor:
             self._heard[beat.runner] = _Heard(beat, fleet, self._clock())
 
     def _fleet_of(self, beat: Beat) -> str | None:
+        if beat.fleet:
+            return beat.fleet
         for offer in beat.offers:
             language = find(offer.language)
             if language is not None:

@@ -132,6 +132,9 @@ class Beat:
     warm_starts: int = 0
     mean_run_ms: float = 0.0  #: moving mean of how long a job holds a slot
     leaving: bool = False  #: the last one it sends
+    why_leaving: str = ""  #: what ended it, where that was its own decision
+    fleet: str = ""  #: the fleet it serves; empty: an older runner, known by what it offers
+    burst: bool = False  #: dispatched: it ends by itself
 
 
 BEAT_S = 2.0

@@ -28,6 +28,8 @@ DUPLICATE_WINDOW_S = 120
 #: sized for a region's most runners: JetStream's defaults (1,000 and 512) would stall them
 MAX_ACK_PENDING = 20_000
 MAX_WAITING = 4_096
+#: a backstop: runners give a job up themselves after ``max_attempts``, and say so in a result
+SPARE_DELIVERIES = 2
 
 
 def jobs_subject(region: str, job_class: Class, language: Language) -> str:
@@ -123,8 +125,7 @@ def _consumer(region: Region, job_class: Class, stream: str, fleet: Fleet) -> Co
         "deliver_policy": "all",
         "ack_policy": "explicit",
         "ack_wait": _ns(region.delivery.ack_wait_s),
-        # a backstop: runners give a job up themselves after max_attempts, and say so in a result
-        "max_deliver": region.delivery.max_attempts + 2,
+        "max_deliver": region.delivery.max_attempts + SPARE_DELIVERIES,
         "max_ack_pending": MAX_ACK_PENDING,
         "max_waiting": MAX_WAITING,
         "filter_subjects": [jobs_subject(region.name, job_class, language) for language in fleet.languages],

@@ -11,6 +11,8 @@ time, with requests that are answered at once: the class to ask is the first, in
 An empty answer means that the class is left alone until a request on it has lain unanswered or a job of it came. When
 all are empty, requests lie on all three again.
 
+Other regions' jobs are taken only into room to spare (``runner.overflow``): none while anything here may wait.
+
 What lies when room is lost still comes, once. So no more lies than there is room for, and on a queue that had nothing
 more to give only ``IDLE`` requests lie: the first job that leaves others behind it raises that to the class's share.
 """
@@ -21,7 +23,7 @@ import asyncio
 from collections.abc import Callable
 
 from jobs.service.bus import Bus
-from jobs.service.pull import Delivery, Puller
+from jobs.service.pull import REST_S, Delivery, Puller
 from jobs.states import Class
 from jobs.streams import jobs_stream
 
@@ -29,7 +31,9 @@ SCARCE = 4
 IDLE = 4
 LIE_S = 20.0
 LOOK_AGAIN_S = 0.02  #: when there was no room
+LAIN_S = 0.1  #: a request that lay so long found nothing there
 SHARES = {Class.PRIORITY: 0.25, Class.STANDARD: 0.5, Class.BULK: 0.25}
+RESERVE = 0.25  #: of the steady room, kept free of other regions' jobs
 RESERVED = {Class.STANDARD: 0.125, Class.BULK: 0.0625}
 
 OnJob = Callable[[Class, Delivery], None]
@@ -51,6 +55,7 @@ class Intake:
             job_class: Puller(bus, jobs_stream(region, job_class), fleet, self._receiver(job_class))
             for job_class in Class
         }
+        self._moved_at = dict.fromkeys(Class, 0.0)  #: a job of the class came, or was asked for
         self._stopped = False
         self._wake = asyncio.Event()
 
@@ -60,35 +65,48 @@ class Intake:
             await puller.start()
         while not self._stopped:
             self._wake.clear()
-            asked = self._ask()
+            pause_s = self._ask()
             try:
-                async with asyncio.timeout(LIE_S if asked else LOOK_AGAIN_S):
+                async with asyncio.timeout(pause_s):
                     await self._wake.wait()
             except TimeoutError:
                 pass
 
     def stop(self) -> None:
-        """Ask no more; what still comes is for the owner to hand back."""
+        """Ask no more; what lies still comes."""
         self._stopped = True
         self._wake.set()
+
+    async def close(self) -> None:
+        """Ask no more and take back what lies; when this returns no more comes."""
+        self.stop()
+        await asyncio.gather(*(puller.close() for puller in self._pullers.values()))
+
+    def spare(self) -> int:
+        """How many jobs of others there is room for: none while anything of our own may wait, or be kept waiting."""
+        if self._stopped or any(self._waits(job_class) for job_class in Class):
+            return 0
+        return self._room(sum(self.running.values())) - max(1, int(RESERVE * self._steady))
 
     def done(self, job_class: Class) -> None:
         self.running[job_class] -= 1
         self._wake.set()
 
-    def _ask(self) -> bool:
-        """Whether there was room."""
+    def _ask(self) -> float:
+        """For how long that is enough, if nothing happens."""
         free = self._room(sum(self.running.values()))
         if free <= 0 or self._stopped:
-            return False
+            return LOOK_AGAIN_S
+        able = [each for each in self._order() if not self._pullers[each].resting]
         if free >= SCARCE or not any(self._maybe.values()):
             for job_class in Class:
-                self._lie(job_class, free)
+                if job_class in able:
+                    self._lie(job_class, free)
         elif self._lying() < free:
-            job_class = next(each for each in self._order() if self._maybe[each])
-            puller = self._pullers[job_class]
-            puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
-        return True
+            for job_class in [each for each in able if self._maybe[each]][:1]:
+                puller = self._pullers[job_class]
+                puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
+        return LIE_S if len(able) == len(Class) else REST_S
 
     def _lie(self, job_class: Class, free: int) -> None:
         puller = self._pullers[job_class]
@@ -98,7 +116,15 @@ class Intake:
         missing = wanted - puller.outstanding
         batch = min(missing, max(free - self._lying(), 0 if puller.outstanding else 1))
         if batch > 0 and missing * 2 >= wanted:
+            self._moved_at[job_class] = asyncio.get_running_loop().time()
             puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
+
+    def _waits(self, job_class: Class) -> bool:
+        """Whether a job of the class may be waiting: one did, and no request has lain unanswered since."""
+        lain_s = asyncio.get_running_loop().time() - self._moved_at[job_class]
+        if self._maybe[job_class] and lain_s > LAIN_S and self._pullers[job_class].outstanding:
+            self._maybe[job_class] = False
+        return self._maybe[job_class]
 
     def _lying(self) -> int:
         return sum(puller.outstanding for puller in self._pullers.values())
@@ -111,6 +137,7 @@ class Intake:
         def receive(delivery: Delivery) -> None:
             self.running[job_class] += 1
             self._came[job_class] += 1
+            self._moved_at[job_class] = asyncio.get_running_loop().time()
             self._maybe[job_class] = delivery.pending > 0
             self._on_job(job_class, delivery)
             self._wake.set()

@@ -59,13 +59,16 @@ class Pressure:
         self._read_at = float("-inf")
         self._high = False
 
-    def room(self, running: int, building: int) -> int:
-        """How many more jobs to ask for; *running* now, of which *building* wait for their turn to build."""
-        if running < self._floor:
-            return self._floor - running if self.high() else min(self.steady, self._slots - running)
-        if self.high() or building > self._builds:
+    def room(self, running: int, building: int, guests: int = 0) -> int:
+        """How many more jobs to ask for; *running* now, beside *guests* from other regions, and how many of all these
+        wait for their turn to build. Guests hold slots like any, but the floor is ours whatever they do.
+        """
+        free = self._slots - running - guests
+        if running < self._floor and self.high():
+            return min(self._floor - running, free)
+        if running >= self._floor and (self.high() or building > self._builds):
             return 0
-        return min(self.steady, self._slots - running)
+        return min(self.steady, free)
 
     def high(self) -> bool:
         now = self._clock()

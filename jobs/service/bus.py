@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -36,6 +37,7 @@ RECONNECT_WAIT_S = 0.25
 PING_S = 5
 BUFFER_BYTES = 2 * MESSAGE_BYTES  #: what waits for NATS to come back, or for it to read
 STORE_TIMEOUT_S = 5.0
+FLUSH_S = 2
 
 _FULL = 10077  #: maximum messages (of the stream, or per subject) exceeded
 _WRONG_LAST_SEQUENCE = 10071
@@ -174,7 +176,7 @@ class Bus:
             if not future.done():
                 future.set_exception(Unavailable("the connection to NATS is closing"))
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(FLUSH_S):
                 await self._client.flush()
                 await self._client.close()
         except (TimeoutError, OSError, nats.errors.Error):
@@ -195,15 +197,22 @@ class Bus:
 
     # -- core NATS ----------------------------------------------------------------------------------------------
 
-    async def subscribe(self, subject: str, on_message: OnMessage) -> Callable[[], Any]:
-        """*on_message* for each message on *subject*; returns a coroutine function that ends it."""
+    async def subscribe(self, subject: str, on_message: OnMessage) -> Callable[..., Any]:
+        """*on_message* for each message on *subject*; returns a coroutine function that ends it.
+
+        With ``hear_out=True`` it still hands over what the server had sent before it knew of the end.
+        """
         subscription = await self._client.subscribe(subject, cb=_never)
         self._client.direct[subscription._id] = on_message
 
-        async def end() -> None:
-            self._client.direct.pop(subscription._id, None)
+        async def end(*, hear_out: bool = False) -> None:
+            if not hear_out:
+                self._client.direct.pop(subscription._id, None)
             if self._client.is_connected:
                 await subscription.unsubscribe()
+                if hear_out:
+                    await self._flushed()
+            self._client.direct.pop(subscription._id, None)
 
         return end
 
@@ -328,6 +337,11 @@ class Bus:
         raise Unavailable(f"JetStream refused {subject}: {error.get('description')}")
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    async def _flushed(self) -> None:
+        """What we wrote has reached the server, and what it wrote before has reached us; or NATS is away."""
+        with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
+            await self._client.flush(FLUSH_S)
 
     def _on_reply(self, message: Message) -> None:
         future = self._waiting.get(message.subject.rpartition(".")[2])

@@ -3,7 +3,8 @@
 Theory of operation. ``ask`` publishes a pull request whose reply subject carries a number. Messages come for the oldest
 request first; a status (404 none, 408 expired, 409 refused) names the request that it ends early. ``outstanding`` is
 how many messages are still due to us. A server that forgot our requests (restart, reconnect) is noticed by their own
-expiry, a second late, or at once by the connection's word.
+expiry, a second late, or at once by the connection's word. A request that was refused (no such stream, no leader, too
+many wait) makes the consumer one to leave alone for a moment: ``resting``.
 
 nats-py's ``fetch(n)`` is not used: it stalls for seconds when messages trickle in.
 """
@@ -14,11 +15,16 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.service.bus import Bus, Message
 from jobs.streams import PRIORITY_GROUP
 
+REST_S = 0.25  #: after a refusal
+
 _GRACE_S = 1.0
+_HEARTBEAT = "100"
+_ENDED = ("404", "408")  #: nothing there; its time is over. Any other status is a refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,23 @@ class Puller:
         self._on_delivery = on_delivery
         self._requests: dict[str, _Request] = {}
         self._next = 0
+        self._rests_until = 0.0
+        self._end_subscription: Callable[..., Any] | None = None
 
     async def start(self) -> None:
-        await self._bus.subscribe(f"{self._inbox}.*", self._on_message)
+        self._end_subscription = await self._bus.subscribe(f"{self._inbox}.*", self._on_message)
         self._bus.on_reconnect(self.forget)
+
+    async def close(self) -> None:
+        """What lies is taken back. Whatever our server had sent us by then has come when this returns."""
+        if self._end_subscription is not None:
+            await self._end_subscription(hear_out=True)
+        self._requests.clear()
+
+    @property
+    def resting(self) -> bool:
+        """Refused a moment ago: asking again would only be refused again."""
+        return asyncio.get_running_loop().time() < self._rests_until
 
     @property
     def outstanding(self) -> int:
@@ -108,8 +127,11 @@ class Puller:
 
     def _on_message(self, message: Message) -> None:
         if message.status:
-            if message.status != "100":  # a heartbeat
-                self._end(message.subject.rpartition(".")[2])
+            if message.status == _HEARTBEAT:
+                return
+            if message.status not in _ENDED:
+                self._rests_until = asyncio.get_running_loop().time() + REST_S
+            self._end(message.subject.rpartition(".")[2])
             return
         # A delivery carries the job's own subject, not the request's: the server serves requests in their order.
         token, request = next(iter(self._requests.items()), ("", None))

@@ -1,6 +1,7 @@
 """The runner's process: makes what touches the outside, and gives it its life. The only place that constructs.
 
-connect ─▶ stock the shelves (prepare, prove, warm) ─▶ take jobs ─▶ SIGTERM: take no more, end what runs ─▶ leave
+connect ─▶ stock the shelves (prepare, prove, warm) ─▶ take jobs ─▶ SIGTERM, or its time is over: take no more, end
+what runs ─▶ leave
 """
 
 from __future__ import annotations
@@ -8,25 +9,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 
 from jobs import streams, wire
-from jobs.errors import ConfigFault, Unavailable
+from jobs.errors import ConfigFault, PlatformFault, Unavailable
 from jobs.events import BEAT_S, Beat
+from jobs.languages import Language
 from jobs.region import Region
 from jobs.result import Result
 from jobs.service import life, logs
 from jobs.service.admin import Admin
+from jobs.service.atlas import Atlas, StaticAtlas
 from jobs.service.bus import Bus
 from jobs.service.connections import connect
 from jobs.service.settings import load_region
-from jobs.states import Class
+from jobs.service.streams_there import need
 from runner.engine import Engine
 from runner.engines.fork.engine import ForkEngine
 from runner.intake import Intake
 from runner.languages.catalogue import SUPPORT
 from runner.languages.contract import Installation, Support
+from runner.lifetime import Lifetime
 from runner.load import Load, Pressure
 from runner.metrics import Metrics
+from runner.origin import Origin, at_home
+from runner.overflow import Overflow
 from runner.settings import RunnerSettings
 from runner.shelves import Shelves
 from runner.work import Work
@@ -50,18 +57,22 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     if fleet is None:
         names = ", ".join(each.name for each in region.fleets)
         raise ConfigFault(f"fleet: region {region.name} has no fleet {settings.fleet!r}; it has {names}")
+    lifetime = Lifetime(settings, time.monotonic)
+    logs.event(log, "connecting", nats=",".join(settings.nats_urls))
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
     engine = make_engine(settings)
-    runner = Runner(settings, region, bus, engine)
+    runner = Runner(settings, region, bus, engine, StaticAtlas(region), lifetime)
     try:
-        await bus.ensure(streams.plan(region))
+        await need(bus, streams.serving(region), region=region.name)
         wanted = [each for each in fleet.languages if not settings.languages or each.value in settings.languages]
         stocking = asyncio.create_task(runner.shelves.stock([SUPPORT[each]() for each in wanted]))
         await life.first(asyncio.shield(stocking), stop.wait())
         if not stop.is_set():
             await runner.start(await stocking)
             life.settle_memory()
-            await life.first(stop.wait(), runner.tasks.failed.wait())
+            await life.first(stop.wait(), runner.tasks.failed.wait(), runner.over())
+            if runner.tasks.failed.is_set():
+                raise PlatformFault("a part of the runner ended; the lines before say which and why")
         stocking.cancel()
     finally:
         await runner.shut_down()
@@ -80,47 +91,66 @@ def make_engine(settings: RunnerSettings) -> Engine:
 class Runner:
     """The parts of a running runner, and its beats."""
 
-    def __init__(self, settings: RunnerSettings, region: Region, bus: Bus, engine: Engine) -> None:
-        self._settings, self._region, self._bus = settings, region, bus
+    def __init__(
+        self, settings: RunnerSettings, region: Region, bus: Bus, engine: Engine, atlas: Atlas, lifetime: Lifetime
+    ) -> None:
+        self._settings, self._region, self._bus, self._lifetime = settings, region, bus, lifetime
         self.shelves = Shelves(engine, cache=settings.cache, warm=settings.warm, slots=settings.slots)
         self.tasks = life.Tasks()
         self._metrics = Metrics()
-        self._work = Work(bus, self.shelves, region, runner=settings.name, on_done=self._on_done)
+        self._work = Work(bus, self.shelves, region=region.name, runner=settings.name, on_done=self._on_done)
+        home = at_home(region, settings.fleet)
         self._pressure = Pressure(slots=settings.slots, cores=len(os.sched_getaffinity(0)))
         self._intake = Intake(
             bus,
             region=region.name,
             fleet=settings.fleet,
             steady=self._pressure.steady,
-            room=lambda running: self._pressure.room(running, self.shelves.building.waiting),
+            room=self._room,
+            on_job=lambda job_class, delivery: self._work.take(home[job_class], delivery),
+        )
+        self._overflow = Overflow(
+            bus,
+            atlas,
+            languages=self._languages,
+            spare=self._intake.spare,
+            steady=self._pressure.steady,
             on_job=self._work.take,
+            on_control=self._work.on_control,
         )
         self._admin = Admin(self._metrics.registry, self._healthy, self._refresh)
         self._load = Load()
         self._mean_ms = 0.0
         self._draining = False
         self._started = False
+        self._why_leaving = ""
 
     async def start(self, older: list[tuple[Support, Installation]]) -> None:
         """Take jobs from here on; *older* versions are offered as they are proved."""
         self._started = True
         await self._bus.subscribe(streams.control_subject(self._region.name, "*"), self._work.on_control)
         port = await self._admin.start(self._settings.admin_port)
-        self.tasks.start(self._work.beat(), "beat of jobs")
         self.tasks.start(self._say_beats(), "beat of the runner")
         self.tasks.start(self._intake.run(), "intake")
+        self.tasks.start(self._overflow.run(), "overflow")
         self._older = asyncio.create_task(self.shelves.stock_older(older), name="older versions")
         logs.event(log, "ready", runner=self._settings.name, region=self._region.name, admin_port=port)
+
+    async def over(self) -> None:
+        """Returns when this runner's time is over, where it has one."""
+        await self._lifetime.over(lambda: self._work.has_jobs)
+        self._why_leaving = self._lifetime.why_over()
 
     async def shut_down(self) -> None:
         """Take no more, let what runs end, leave."""
         self._draining = True
         self.tasks.closing = True
         if self._started:
-            logs.event(log, "draining", running=self._work.running)
-            self._intake.stop()
+            began = time.monotonic()
+            logs.event(log, "draining", running=self._work.running, why=self._why_leaving or "it was told to stop")
             self._beat_once()
-            await self._work.drain(self._settings.drain_s)
+            await asyncio.gather(self._intake.close(), self._overflow.close())
+            await self._work.drain(max(0.0, self._settings.drain_s - (time.monotonic() - began)))
             await self.tasks.cancel()
             self._older.cancel()
             await asyncio.gather(self._older, return_exceptions=True)
@@ -128,8 +158,21 @@ class Runner:
             await self._admin.close()
         await self.shelves.close()
 
-    def _on_done(self, job_class: Class, result: Result | None) -> None:
-        self._intake.done(job_class)
+    def _room(self, running: int) -> int:
+        """One room for the jobs of all regions."""
+        return self._pressure.room(running, self.shelves.building.waiting, guests=self._overflow.running)
+
+    def _languages(self) -> set[Language]:
+        return {Language(offer.language) for offer in self.shelves.offers()}
+
+    def _on_done(self, origin: Origin, result: Result | None) -> None:
+        self._lifetime.busy()
+        if origin.region == self._region.name:
+            self._intake.done(origin.job_class)
+            self._overflow.wake()
+        else:
+            self._overflow.done(origin)
+            self._intake.wake()
         if result is not None:
             self._metrics.ended(result)
             run_ms = (result.timeline.compile_ms or 0.0) + (result.timeline.run_ms or 0.0)
@@ -157,6 +200,9 @@ class Runner:
             warm_starts=warm,
             mean_run_ms=round(self._mean_ms, 3),
             leaving=leaving,
+            why_leaving=self._why_leaving,
+            fleet=self._settings.fleet,
+            burst=self._settings.burst,
         )
         try:
             self._bus.publish(streams.runner_subject(self._region.name, self._settings.name), wire.pack(beat))

@@ -47,6 +47,7 @@ class Intake:
     def __init__(
         self, bus: Bus, *, region: str, fleet: str, steady: int, room: Room, on_job: OnJob, priority: int = 0
     ) -> None:
+        self._bus = bus
         self._steady, self._room, self._on_job, self._priority = steady, room, on_job, priority
         self.running = dict.fromkeys(Class, 0)
         self._came = dict.fromkeys(Class, 0)
@@ -92,8 +93,14 @@ class Intake:
         self.running[job_class] -= 1
         self._wake.set()
 
+    def wake(self) -> None:
+        """There may be room again."""
+        self._wake.set()
+
     def _ask(self) -> float:
         """For how long that is enough, if nothing happens."""
+        if not self._bus.connected:  # what is asked now would pile up
+            return REST_S
         free = self._room(sum(self.running.values()))
         if free <= 0 or self._stopped:
             return LOOK_AGAIN_S

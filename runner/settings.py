@@ -20,7 +20,9 @@ def default_slots() -> int:
 
 
 def default_name() -> str:
-    return f"{socket.gethostname().split('.')[0].lower()}-{os.getpid()}"
+    """The host, and under Nomad the allocation as Nomad shortens it, else the process."""
+    allocation = os.environ.get("NOMAD_ALLOC_ID", "")
+    return f"{socket.gethostname().split('.')[0].lower()}-{allocation[:8] or os.getpid()}"
 
 
 def default_cache() -> Path:
@@ -40,5 +42,8 @@ class RunnerSettings(Connections):
     languages: tuple[str, ...] = ()  #: offer only these; empty: all of the fleet's
     cache: Path = field(default_factory=default_cache)
     drain_s: float = 75.0  #: how long running jobs may take to end after SIGTERM
-    admin_port: int = 0  #: /healthz and /metrics on loopback; 0: a free one
+    burst: bool = False  #: dispatched for a peak: it ends by itself, as the next two say
+    idle_exit_s: float | None = None  #: without a job for so long: leave; none: never, a burst runner after 120
+    life_s: float | None = None  #: gone after so long, its drain included; none: never, a burst runner after 3600
+    admin_port: int = 0  #: /healthz and /metrics on loopback; 0: a free one. Under Nomad YURT_ADMIN_PORT says it
     log_level: str = "INFO"

@@ -7,6 +7,7 @@ Rules
 1. The job leaves the queue only after its result is stored; a second result is refused by the stream itself.
 2. A fault of ours hands the job back for another attempt; the last attempt's fault becomes a result *failed*.
 3. While a job runs its delivery is kept alive by beats; a runner that dies stops beating, and the job is redelivered.
+4. Everything goes by the job's own region, wherever it runs: its result, what is said to it, how its queue delivers.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from jobs import ends, streams, wire
 from jobs.errors import PlatformFault, Unavailable, WireFault
 from jobs.events import INLINE_BYTES, Chunk, Control, ControlKind, ControlReply, Ended, Running, Stream
 from jobs.job import Job
-from jobs.region import Region
 from jobs.result import Result
 from jobs.service.bus import Bus, Message
 from jobs.service.logs import event
 from jobs.service.pull import Delivery
-from jobs.states import Cause, Class, State
+from jobs.states import Cause, State
 from runner.execute import Execution
+from runner.origin import Origin
 from runner.shelves import Shelves
 from runner.tape import Tape
 
@@ -49,44 +50,38 @@ class Work:
         self,
         bus: Bus,
         shelves: Shelves,
-        region: Region,
         *,
+        region: str,
         runner: str,
-        on_done: Callable[[Class, Result | None], None],
+        on_done: Callable[[Origin, Result | None], None],
     ) -> None:
         self._bus, self._shelves, self._region = bus, shelves, region
         self._runner, self._on_done = runner, on_done
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deliveries: set[Delivery] = set()
+        self._beats: dict[str, asyncio.TimerHandle] = {}  #: by the deliveries' reply subjects
         self._executions: dict[str, Execution] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._draining = False
 
     # -- life ---------------------------------------------------------------------------------------------------
 
-    def take(self, job_class: Class, delivery: Delivery) -> None:
-        task = asyncio.create_task(self._settle(job_class, delivery))
+    def take(self, origin: Origin, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._settle(origin, delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def beat(self) -> None:
-        """Keep the deliveries of running jobs alive."""
-        while True:
-            await asyncio.sleep(self._region.delivery.ack_wait_s / 3)
-            for delivery in list(self._deliveries):
-                try:
-                    delivery.in_progress()
-                except Unavailable:
-                    break
-
     async def drain(self, deadline_s: float) -> None:
-        """Running jobs end, those that only now arrive go back; past the deadline the rest goes back too."""
-        self._draining = True
+        """What was taken ends; past the deadline the rest goes back, and whatever else may come. Ask no more before."""
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=deadline_s)
+        self._draining = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def has_jobs(self) -> bool:
+        return bool(self._tasks)
 
     @property
     def running(self) -> int:
@@ -114,41 +109,52 @@ class Work:
 
     # -- one job ------------------------------------------------------------------------------------------------
 
-    async def _settle(self, job_class: Class, delivery: Delivery) -> None:
+    async def _settle(self, origin: Origin, delivery: Delivery) -> None:
         result: Result | None = None
-        self._deliveries.add(delivery)
+        self._beat_later(origin, delivery)
         try:
             if self._draining:
                 delivery.hand_back()
                 return
-            job = await self._readable(delivery)
+            job = await self._readable(origin, delivery)
             if job is not None:
-                result = await self._answer(job, delivery)
+                result = await self._answer(job, origin, delivery)
         except Unavailable as fault:  # NATS is away: the job is redelivered, here or elsewhere
             event(log, "job_left", level=logging.WARNING, why=str(fault))
         except asyncio.CancelledError:
             delivery.hand_back()
             raise
         finally:
-            self._deliveries.discard(delivery)
-            self._on_done(job_class, result)
+            self._beats.pop(delivery.reply).cancel()
+            self._on_done(origin, result)
 
-    async def _readable(self, delivery: Delivery) -> Job | None:
+    def _beat_later(self, origin: Origin, delivery: Delivery) -> None:
+        """Keep the delivery alive for as long as we have it."""
+
+        def beat() -> None:
+            with contextlib.suppress(Unavailable):
+                delivery.in_progress()
+            self._beat_later(origin, delivery)
+
+        later = asyncio.get_running_loop().call_later(origin.ack_wait_s / 3, beat)
+        self._beats[delivery.reply] = later
+
+    async def _readable(self, origin: Origin, delivery: Delivery) -> Job | None:
         try:
             return wire.unpack_as(Job, delivery.data)
         except WireFault as fault:
             event(log, "job_unreadable", level=logging.ERROR, why=str(fault))
-            await self._bus.keep(streams.dead_subject(self._region.name, "unreadable"), delivery.data)
+            await self._bus.keep(streams.dead_subject(origin.region, "unreadable"), delivery.data)
             delivery.give_up()
             return None
 
-    async def _answer(self, job: Job, delivery: Delivery) -> Result | None:
+    async def _answer(self, job: Job, origin: Origin, delivery: Delivery) -> Result | None:
         attempt = delivery.attempt
         again = attempt > 1 or job.id in self._cancelled
         if again and await self._is_answered(job):
             await delivery.acknowledge()
             return None
-        result = await self._attempt(job, attempt)
+        result = await self._attempt(job, origin, attempt)
         if result is None:
             delivery.hand_back(HAND_BACK_S)
             return None
@@ -161,9 +167,9 @@ class Work:
         subject = streams.results_subject(job.region, job.id)
         return await self._bus.last(streams.results_stream(job.region), subject) is not None
 
-    async def _attempt(self, job: Job, attempt: int) -> Result | None:
+    async def _attempt(self, job: Job, origin: Origin, attempt: int) -> Result | None:
         """A result, or None when it should be tried again."""
-        most = self._region.delivery.max_attempts
+        most = origin.max_attempts
 
         def unrun(state: State, cause: Cause, message: str) -> Result:
             now_ms = int(time.time() * 1000)
@@ -203,7 +209,7 @@ class Work:
         running = Running(
             execution_id=job.id,
             runner=self._runner,
-            region=self._region.name,
+            region=self._region,
             attempt=attempt,
             started_at_ms=now,
             version=shelf.installation.version,
@@ -225,7 +231,7 @@ class Work:
             building=self._shelves.building,
             tape=Tape(tell),
             runner=self._runner,
-            region=self._region.name,
+            region=self._region,
             attempt=attempt,
             started_at_ms=now,
         )
@@ -240,15 +246,20 @@ class Work:
     async def _store(self, job: Job, result: Result) -> None:
         """The result where it belongs, however often NATS goes away meanwhile; then everybody is told."""
         packed = wire.pack(result)
+        subject = streams.results_subject(job.region, job.id)
         deadline = time.monotonic() + STORE_FOR_S
+        unsure = False  #: an earlier try may have stored it
         while True:
             try:
-                first = await self._bus.store_first(streams.results_subject(job.region, job.id), packed)
+                first = await self._bus.store_first(subject, packed)
                 break
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
+                unsure = True
                 await asyncio.sleep(HAND_BACK_S)
+        if not first and unsure:
+            first = await self._bus.last(streams.results_stream(job.region), subject) == packed
         if not first:
             event(log, "result_refused", level=logging.WARNING, execution_id=job.id, attempt=result.attempt)
             return

@@ -20,6 +20,8 @@ def queued_of(job: Job) -> Queued:
         job_class=job.job_class,
         created_at_ms=job.created_at_ms,
         start_by_ms=job.start_by_ms,
+        gateway=job.gateway,
+        placed=job.placed,
     )
 
 
@@ -56,4 +58,5 @@ def unrun(
             queued_ms=float((started_at_ms or now_ms) - queued.created_at_ms),
             total_ms=float(now_ms - queued.created_at_ms),
         ),
+        placed=queued.placed,
     )

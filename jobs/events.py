@@ -41,10 +41,12 @@ class Queued:
     language: str
     version: str  #: as asked for
     variant: str
-    region: str
+    region: str  #: whose queue it lies in
     job_class: Class
     created_at_ms: int
     start_by_ms: int
+    gateway: str = ""  #: the one that accepted it; empty: an older one, which did not say
+    placed: str = "home"  #: why its queue is that region's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ class Job:
     """A submission with its identity. Times are milliseconds since the epoch.
 
     ``gateway`` is the name under which output goes back (``output.<gateway>.<id>``); ``region`` is the region whose
-    queue holds the job and whose stream will hold its result. ``start_by_ms``: not started by then, it is *expired*.
+    queue holds the job and whose stream will hold its result; ``placed`` says why that one (``gateway.placement``).
+    ``start_by_ms``: not started by then, it is *expired*.
     """
 
     id: str
@@ -25,3 +26,4 @@ class Job:
     created_at_ms: int
     start_by_ms: int
     correlation_id: str
+    placed: str = "home"

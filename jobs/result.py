@@ -67,7 +67,10 @@ class Timeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How an execution ended. ``verdict`` is None unless the state is *completed*."""
+    """How an execution ended. ``verdict`` is None unless the state is *completed*.
+
+    ``region`` is where it ran, ``queue`` the region whose queue it lay in (empty: the same), ``placed`` why that one.
+    """
 
     execution_id: str
     user_id: str
@@ -95,3 +98,5 @@ class Result:
     cases: tuple[CaseResult, ...] | None = None
     files: tuple[OutputFile, ...] | None = None
     chunks: tuple[tuple[str, int], ...] = ()
+    queue: str = ""
+    placed: str = "home"

@@ -343,6 +343,8 @@ class Execution:
             warm=self.warm,
             files=tuple(_relative(file) for file in outcome.files) if submission.outputs else None,
             chunks=tuple(self.tape.lengths),
+            queue=job.region if job.region != self.region else "",
+            placed=job.placed,
         )
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from autoscaler import record, scaling
+from autoscaler import scaling
 from autoscaler.controller import Controller, Outcome
 from autoscaler.fleets import Advice, Fleets, NomadFleets
 from autoscaler.lock import ConsulLock, Lock, NatsLock
@@ -30,6 +30,8 @@ from jobs.service.bus import Bus
 from jobs.service.connections import connect
 from jobs.service.consul_door import ConsulDoor
 from jobs.service.settings import load_region, read_text
+from jobs.service.streams_there import need
+from jobs.streams import scale_plan
 
 log = logging.getLogger("autoscaler")
 
@@ -122,7 +124,7 @@ class Autoscaler:
         return ConsulLock(door, region=self._region.name, owner=settings.name, clock=time.monotonic)
 
     async def prepare(self) -> None:
-        await self._bus.ensure([record.plan(self._region, memory_s=self._scaling.rules.memory_s)])
+        await need(self._bus, [scale_plan(self._region)], region=self._region.name)
 
     async def serve(self, stop: asyncio.Event) -> None:
         port = await self._admin.start(self._settings.admin_port)

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from autoscaler.record import last_of, leader_subject, store, stream_of
+from autoscaler.record import last_of, store
 from jobs.service.bus import Bus
 from jobs.service.consul_door import ConsulDoor
+from jobs.streams import scale_leader_subject, scale_stream
 
 TTL_S = 15
 MARGIN_S = 2.0
@@ -43,7 +44,7 @@ class NatsLock:
 
     def __init__(self, bus: Bus, *, region: str, owner: str, clock: Callable[[], float], ttl_s: int = TTL_S) -> None:
         self._bus, self._owner, self._clock, self._ttl_s = bus, owner, clock, ttl_s
-        self._stream, self._subject = stream_of(region), leader_subject(region)
+        self._stream, self._subject = scale_stream(region), scale_leader_subject(region)
         self._sequence = 0
         self._until = float("-inf")
 

@@ -1,7 +1,7 @@
 """What was decided, as messages in a stream of the region: the history a new controller takes up, and its fence.
 
-scale.<region>.decision.<fleet>     every decision, JSON, so that ``nats stream view`` shows it to a person
-scale.<region>.leader               who decides (``autoscaler.lock``)
+Every decision is JSON, so that ``nats stream view`` shows it to a person. Beside them lies who decides
+(``autoscaler.lock``).
 
 Rules
 1. A decision is stored before it is carried out, with the sequence of the one before as a condition. A controller that
@@ -13,18 +13,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 from autoscaler.policy import Count, Decision, Limit
 from jobs.errors import PlatformFault
-from jobs.limits import MIB
-from jobs.region import Region
 from jobs.service.bus import ApiError, Bus
-from jobs.streams import StreamPlan
+from jobs.streams import SCALE_KEPT, scale_decision_subject, scale_stream
 
-LEAST_AGE_S = 7200.0
-MOST_BYTES = 64 * MIB
-MOST_KEPT = 5_000  #: decisions a fleet: seven hours, at one each five seconds
 STORE_TIMEOUT_S = 3.0
 
 _WRONG_LAST_SEQUENCE = 10071
@@ -36,37 +30,6 @@ class Superseded(PlatformFault):
     """Another controller has decided meanwhile."""
 
 
-def stream_of(region: str) -> str:
-    return f"SCALE_{region.upper().replace('-', '_')}"
-
-
-def leader_subject(region: str) -> str:
-    return f"scale.{region}.leader"
-
-
-def decision_subject(region: str, fleet: str) -> str:
-    return f"scale.{region}.decision.{fleet}"
-
-
-def plan(region: Region, *, memory_s: float) -> StreamPlan:
-    """The stream; it keeps a little more than a decision looks back (*memory_s*)."""
-    name = stream_of(region.name)
-    config: dict[str, Any] = {
-        "name": name,
-        "subjects": [f"scale.{region.name}.>"],
-        "retention": "limits",
-        "storage": "file",
-        "discard": "old",
-        "num_replicas": region.replicas,
-        "max_age": int(max(LEAST_AGE_S, 2 * memory_s) * 1e9),
-        "max_bytes": MOST_BYTES,
-        "max_msgs_per_subject": MOST_KEPT,
-        "allow_direct": True,
-        "allow_msg_ttl": True,
-    }
-    return StreamPlan(name=name, config=config)
-
-
 class Record:
     """The decisions of one region."""
 
@@ -76,20 +39,20 @@ class Record:
 
     async def read(self, fleet: str) -> list[Decision]:
         """The decisions of *fleet*, oldest first; what cannot be read is passed over. None without the stream."""
-        subject = decision_subject(self._region, fleet)
+        subject = scale_decision_subject(self._region, fleet)
         try:
-            await self._bus.api(f"STREAM.INFO.{stream_of(self._region)}")
+            await self._bus.api(f"STREAM.INFO.{scale_stream(self._region)}")
         except ApiError as error:
             if error.code == _NO_STREAM:
                 return []
             raise
-        self._last[fleet] = (await last_of(self._bus, stream_of(self._region), subject))[0]
-        found = await self._bus.all(stream_of(self._region), subject, most=MOST_KEPT)
+        self._last[fleet] = (await last_of(self._bus, scale_stream(self._region), subject))[0]
+        found = await self._bus.all(scale_stream(self._region), subject, most=SCALE_KEPT)
         return [decision for decision in map(unpack, found) if decision is not None]
 
     async def add(self, decision: Decision) -> int:
         """Store it, and its sequence; ``Superseded`` where it is not the next after the last one known."""
-        subject = decision_subject(self._region, decision.fleet)
+        subject = scale_decision_subject(self._region, decision.fleet)
         headers = {"Nats-Expected-Last-Subject-Sequence": str(self._last.get(decision.fleet, 0))}
         sequence = await store(self._bus, subject, pack(decision), headers)
         if sequence is None:

@@ -39,6 +39,7 @@ from jobs.service import life, logs
 from jobs.service.bus import ApiError, Bus
 from jobs.service.connections import connect
 from jobs.service.settings import load_region
+from jobs.service.streams_there import need, restore_output
 from jobs.states import State
 
 log = logging.getLogger("gateway")
@@ -70,7 +71,8 @@ async def serve(
     bus = await connect(settings, role="gateway", name=f"gateway-{name}", no_echo=True)
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(bus.close)
-        await bus.ensure(streams.plan(region))
+        await need(bus, streams.serving(region), region=region.name)
+        await restore_output(bus, region)
         await tell_waiting(bus, region)
         desk = make_desk(settings, bus, region, name)
         tasks = life.Tasks()
@@ -170,7 +172,7 @@ async def _restore_streams(desk: Desk) -> None:
         await desk.lost_streams.wait()
         desk.lost_streams.clear()
         try:
-            await desk.bus.ensure(streams.plan(desk.region))
+            await restore_output(desk.bus, desk.region)
             await tell_waiting(desk.bus, desk.region)
         except (Unavailable, ApiError) as fault:
             log.warning("action=streams_not_restored fault=%s", fault)

@@ -6,6 +6,8 @@ output.<gateway>.<execution id>      what happens while a job lives (``jobs.even
 control.<region>.<execution id>      said to the runner that has it; core NATS, answered
 runners.<region>.<runner>            beats; core NATS
 dead.<region>.<execution id>         jobs that could not even be read, or were given up, for a person to look at
+scale.<region>.decision.<fleet>      what the autoscaler decided, JSON
+scale.<region>.leader                which autoscaler decides
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.languages import Language
 from jobs.limits import MIB
 from jobs.region import Fleet, Region
 from jobs.states import Class
@@ -21,9 +22,14 @@ from jobs.states import Class
 #: every consumer of jobs pulls in this one priority group: local runners at 0, remote ones at their RTT rank
 PRIORITY_GROUP = "runners"
 
+ANY = "*"  #: in place of one name of a subject: all of them
+
 OUTPUT_MAX_AGE_S = 900
 OUTPUT_MAX_BYTES = 256 * MIB
 DEAD_MAX_AGE_S = 7 * 24 * 3600
+SCALE_MAX_AGE_S = 24 * 3600
+SCALE_MAX_BYTES = 64 * MIB
+SCALE_KEPT = 5_000  #: decisions a fleet: seven hours, at one each five seconds
 DUPLICATE_WINDOW_S = 120
 #: sized for a region's most runners: JetStream's defaults (1,000 and 512) would stall them
 MAX_ACK_PENDING = 20_000
@@ -32,7 +38,7 @@ MAX_WAITING = 4_096
 SPARE_DELIVERIES = 2
 
 
-def jobs_subject(region: str, job_class: Class, language: Language) -> str:
+def jobs_subject(region: str, job_class: str, language: str) -> str:
     return f"jobs.{region}.{job_class}.{language}"
 
 
@@ -56,6 +62,14 @@ def dead_subject(region: str, execution_id: str) -> str:
     return f"dead.{region}.{execution_id}"
 
 
+def scale_decision_subject(region: str, fleet: str) -> str:
+    return f"scale.{region}.decision.{fleet}"
+
+
+def scale_leader_subject(region: str) -> str:
+    return f"scale.{region}.leader"
+
+
 def jobs_stream(region: str, job_class: Class) -> str:
     return f"JOBS_{_upper(region)}_{job_class.upper()}"
 
@@ -70,6 +84,10 @@ def output_stream(region: str) -> str:
 
 def dead_stream(region: str) -> str:
     return f"DEAD_{_upper(region)}"
+
+
+def scale_stream(region: str) -> str:
+    return f"SCALE_{_upper(region)}"
 
 
 def _upper(region: str) -> str:
@@ -96,8 +114,13 @@ class StreamPlan:
 
 def plan(region: Region) -> tuple[StreamPlan, ...]:
     """Every stream and consumer of a region, in the order in which to create them."""
+    return (*serving(region), output_plan(region), scale_plan(region))
+
+
+def serving(region: Region) -> tuple[StreamPlan, ...]:
+    """What gateways and runners need to be there: the queues, the results, the dead letters."""
     queues = tuple(_queue(region, job_class) for job_class in Class)
-    return (*queues, _results(region), _output(region), _dead(region))
+    return (*queues, _results(region), _dead(region))
 
 
 def _queue(region: Region, job_class: Class) -> StreamPlan:
@@ -105,7 +128,7 @@ def _queue(region: Region, job_class: Class) -> StreamPlan:
     config = _stream(
         region,
         name,
-        [f"jobs.{region.name}.{job_class}.*"],
+        [jobs_subject(region.name, job_class, ANY)],
         retention="workqueue",
         discard="new",
         max_msgs=region.queues.bound(job_class),
@@ -137,13 +160,14 @@ def _consumer(region: Region, job_class: Class, stream: str, fleet: Fleet) -> Co
 
 def _results(region: Region) -> StreamPlan:
     name = results_stream(region.name)
-    subjects = [f"results.{region.name}.*"]
+    subjects = [results_subject(region.name, ANY)]
     return StreamPlan(
         name=name, config=_stream(region, name, subjects, max_age=_ns(region.results.max_age_s), allow_direct=True)
     )
 
 
-def _output(region: Region) -> StreamPlan:
+def output_plan(region: Region) -> StreamPlan:
+    """The one stream in memory: on a lone server it goes when the server does, and a gateway makes it anew."""
     name = output_stream(region.name)
     subjects = [f"output.{gateway}.>" for gateway in region.gateways]
     config = _stream(
@@ -167,6 +191,21 @@ def _dead(region: Region) -> StreamPlan:
     return StreamPlan(
         name=name, config=_stream(region, name, subjects, max_age=_ns(DEAD_MAX_AGE_S), max_bytes=256 * MIB)
     )
+
+
+def scale_plan(region: Region) -> StreamPlan:
+    """The autoscaler's record, and its lock (whose messages end by their own time to live)."""
+    config = _stream(
+        region,
+        scale_stream(region.name),
+        [scale_decision_subject(region.name, ANY), scale_leader_subject(region.name)],
+        max_age=_ns(SCALE_MAX_AGE_S),
+        max_bytes=SCALE_MAX_BYTES,
+        max_msgs_per_subject=SCALE_KEPT,
+        allow_direct=True,
+        allow_msg_ttl=True,
+    )
+    return StreamPlan(name=config["name"], config=config)
 
 
 def _stream(region: Region, name: str, subjects: list[str], **more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler import record, scaling
+from autoscaler import scaling
 from autoscaler.controller import Controller, Outcome, Still
 from autoscaler.fleets import Fleets, NomadFleets
 from autoscaler.lock import TTL_S, NatsLock
@@ -114,7 +114,7 @@ class Room:
 @asynccontextmanager
 async def a_room(bus: Bus, **changes: Any) -> AsyncIterator[Room]:
     region, clock = embedded(f"scale-{next(_numbers)}", **changes), Clock()
-    await bus.ensure([*streams.plan(region), record.plan(region, memory_s=3600)])
+    await bus.ensure(streams.plan(region))
     sensor = Sensor(bus, region, clock)
     await sensor.start()
     yield Room(bus=bus, region=region, clock=clock, sensor=sensor, fleets=Remembered())
@@ -379,8 +379,8 @@ async def test_a_decision_survives_its_record(room: Room) -> None:
     """What is stored is what is read; what somebody else wrote there is passed over."""
     fleets = Remembered(count_now=Count(baseline=3))
     (outcome,) = await room.controller("one", fleets).round()
-    await room.bus.keep(record.decision_subject(room.region.name, "all"), b'{"fleet": 3}')
-    await room.bus.keep(record.decision_subject(room.region.name, "all"), b"\xff")
+    await room.bus.keep(streams.scale_decision_subject(room.region.name, "all"), b'{"fleet": 3}')
+    await room.bus.keep(streams.scale_decision_subject(room.region.name, "all"), b"\xff")
     assert await Record(room.bus, room.region.name).read("all") == [outcome.decision]
     assert await Record(room.bus, "no-such-region").read("all") == []
 

@@ -16,6 +16,7 @@ from gateway.app import serve
 from gateway.settings import Settings
 from jobs.region import Region, embedded
 from jobs.service.bus import Bus
+from jobs.streams import plan
 from tests.conftest import NatsServer  # noqa: F401  (the type of a fixture)
 from tests.gateway.scripted import ScriptedRunner, Story, hello
 
@@ -57,6 +58,13 @@ class Door:
             return told, socket.close_code
 
 
+async def set_up(url: str, region_name: str) -> None:
+    """The region's streams, as ``yurt bootstrap`` makes them."""
+    bus = await Bus.connect([url], name="set-up")
+    await bus.ensure(plan(embedded(region_name)))
+    await bus.close()
+
+
 @asynccontextmanager
 async def open_door(url: str, region_name: str, **changes: Any) -> AsyncIterator[Door]:
     settings = Settings(host="127.0.0.1", port=0, nats_urls=(url,), region=region_name, drain_s=2.0)
@@ -88,6 +96,7 @@ def region_name() -> str:
 
 @pytest.fixture
 async def door(nats_server: Any, region_name: str) -> AsyncIterator[Door]:
+    await set_up(nats_server.url, region_name)
     async with open_door(nats_server.url, region_name) as opened:
         yield opened
 

@@ -12,7 +12,7 @@ from gateway.problems import TABLE
 from jobs import errors
 from jobs.limits import BODY_BYTES
 from tests.conftest import NatsServer
-from tests.gateway.conftest import Door, Hire, comes_true, open_door
+from tests.gateway.conftest import Door, Hire, comes_true, open_door, set_up
 
 HELLO = {"language": "python", "code": "print(1)"}
 
@@ -160,6 +160,7 @@ async def test_without_nats_it_is_503_at_once_and_afterwards_all_is_well(
     own_nats_server: NatsServer, region_name: str
 ) -> None:
     """Nothing was accepted, nothing hangs; ready says no, alive says yes; and it comes back by itself."""
+    await set_up(own_nats_server.url, region_name)
     async with open_door(own_nats_server.url, region_name) as door:
         status, accepted = await door.submit()
         assert status == 202

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,11 +41,8 @@ class NatsServer:
             f'jetstream {{ store_dir: "{self.folder / "data"}", max_mem: 256G, max_file: 256G }}\n'
         )
         with (self.folder / "nats.log").open("ab") as log:
-            self.process = subprocess.Popen([_binary(), "-c", str(config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + START_S
-        while not _answers(self.port):
-            assert time.monotonic() < deadline and self.process.poll() is None, (self.folder / "nats.log").read_text()
-            time.sleep(0.01)
+            self.process = subprocess.Popen([binary(), "-c", str(config)], stdout=log, stderr=log)
+        until_it_answers(self.port, self.process, self.folder / "nats.log")
 
     def stop(self) -> None:
         if self.process is not None:
@@ -53,11 +51,18 @@ class NatsServer:
             self.process = None
 
 
-def _binary() -> str:
+def binary() -> str:
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     assert found, "nats-server is not installed; `make setup` installs it"
     return found
+
+
+def until_it_answers(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while not _answers(port):
+        assert time.monotonic() < deadline and server.poll() is None, log.read_text()
+        time.sleep(0.01)
 
 
 def _answers(port: int) -> bool:
@@ -81,6 +86,28 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def supercluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Three clusters of one server (``tests.superclusters``) for the whole run; nobody may kill one."""
+    from tests.superclusters import Supercluster
+
+    whole = Supercluster(tmp_path_factory.mktemp("supercluster"))
+    whole.start()
+    yield whole
+    whole.stop()
+
+
+@pytest.fixture
+def own_supercluster(tmp_path: Path) -> Iterator[Any]:
+    """One of two clusters, ``north`` and ``east``, that the test may kill."""
+    from tests.superclusters import Supercluster
+
+    whole = Supercluster(tmp_path, ("north", "east"))
+    whole.start()
+    yield whole
+    whole.stop()
 
 
 @pytest.fixture

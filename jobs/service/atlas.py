@@ -6,11 +6,13 @@ what it says is what was last heard.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable
 from typing import Protocol
 
 from jobs.region import Neighbour, Region
+from jobs.service.connections import Connections
 
 
 class Atlas(Protocol):
@@ -41,3 +43,14 @@ class StaticAtlas:
 
     async def keep_up(self) -> None:
         """A file does not change."""
+        await asyncio.Event().wait()
+
+
+def make_atlas(settings: Connections, region: Region) -> Atlas:
+    """The atlas of a process: Consul's where it has one, else the region file's."""
+    door = settings.consul()
+    if door is None:
+        return StaticAtlas(region)
+    from jobs.service.consul_atlas import ConsulAtlas  # whoever has no Consul does not carry its client
+
+    return ConsulAtlas(door, region)

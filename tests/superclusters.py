@@ -6,8 +6,10 @@ A test makes regions of its own in it, by name: ``Region(name=…, cluster="nort
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from jobs import streams
@@ -62,12 +64,9 @@ class Supercluster:
         """Streams and consumers of *regions*, each in its cluster; waits for the clusters to have found each other."""
         bus = await self.connect(self.clusters[0])
         try:
-            async with asyncio.timeout(LEADER_S):
-                while not await _led(bus):
-                    await asyncio.sleep(0.05)
-                for region in regions:
-                    while not await _made(bus, region):
-                        await asyncio.sleep(0.05)
+            await eventually(lambda: _led(bus))
+            for region in regions:
+                await eventually(partial(_made, bus, region))
         finally:
             await bus.close()
 
@@ -84,6 +83,15 @@ class Supercluster:
             max_memory_bytes=MOST_BYTES,
             max_file_bytes=MOST_BYTES,
         )
+
+
+async def eventually(true: Callable[[], Awaitable[bool]], within_s: float = LEADER_S) -> None:
+    """Ask until it is true; an assertion after *within_s*."""
+    async with asyncio.timeout(within_s):
+        for pause_s in itertools.repeat(0.05):
+            if await true():
+                return
+            await asyncio.sleep(pause_s)
 
 
 async def _led(bus: Bus) -> bool:

@@ -86,6 +86,7 @@ def test_the_plan_has_every_stream_and_one_consumer_a_class_and_fleet() -> None:
         "RESULTS_US_EAST",
         "OUTPUT_US_EAST",
         "DEAD_US_EAST",
+        "SCALE_US_EAST",
     }
     standard = plans["JOBS_US_EAST_STANDARD"]
     assert standard.config["max_msgs"] == 7

@@ -29,6 +29,7 @@ from jobs.service.admin import Admin
 from jobs.service.bus import Bus
 from jobs.service.connections import connect
 from jobs.service.consul_door import ConsulDoor
+from jobs.service.registration import autoscaler_service, make_registration
 from jobs.service.settings import load_region, read_text
 from jobs.service.streams_there import need
 from jobs.streams import scale_plan
@@ -128,13 +129,17 @@ class Autoscaler:
 
     async def serve(self, stop: asyncio.Event) -> None:
         port = await self._admin.start(self._settings.admin_port)
+        service = autoscaler_service(region=self._region.name, name=self._settings.name, admin_port=port)
+        registration = make_registration(self._settings, service, healthy=lambda: not self._tasks.failed.is_set())
         try:
             await self._sensor.start()
             self._tasks.start(self._controller.run(self._settings.interval_s), "controller")
+            self._tasks.start(registration.keep_up(), "consul")
             logs.event(log, "ready", region=self._region.name, name=self._settings.name, admin_port=port)
             await life.first(stop.wait(), self._tasks.failed.wait())
         finally:
             self._tasks.closing = True
+            await registration.leave()
             await self._tasks.cancel()
             await self._controller.leave()
             await self._sensor.close()

@@ -19,9 +19,10 @@ from jobs.region import Region
 from jobs.result import Result
 from jobs.service import life, logs
 from jobs.service.admin import Admin
-from jobs.service.atlas import Atlas, StaticAtlas
+from jobs.service.atlas import Atlas, make_atlas
 from jobs.service.bus import Bus
 from jobs.service.connections import connect
+from jobs.service.registration import make_registration, runner_service
 from jobs.service.settings import load_region
 from jobs.service.streams_there import need
 from runner.engine import Engine
@@ -58,10 +59,11 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         names = ", ".join(each.name for each in region.fleets)
         raise ConfigFault(f"fleet: region {region.name} has no fleet {settings.fleet!r}; it has {names}")
     lifetime = Lifetime(settings, time.monotonic)
+    atlas = make_atlas(settings, region)
     logs.event(log, "connecting", nats=",".join(settings.nats_urls))
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
     engine = make_engine(settings)
-    runner = Runner(settings, region, bus, engine, StaticAtlas(region), lifetime)
+    runner = Runner(settings, region, bus, engine, atlas, lifetime)
     try:
         await need(bus, streams.serving(region), region=region.name)
         wanted = [each for each in fleet.languages if not settings.languages or each.value in settings.languages]
@@ -97,6 +99,7 @@ class Runner:
         self._settings, self._region, self._bus, self._lifetime = settings, region, bus, lifetime
         self.shelves = Shelves(engine, cache=settings.cache, warm=settings.warm, slots=settings.slots)
         self.tasks = life.Tasks()
+        self._atlas = atlas
         self._metrics = Metrics()
         self._work = Work(bus, self.shelves, region=region.name, runner=settings.name, on_done=self._on_done)
         home = at_home(region, settings.fleet)
@@ -133,6 +136,15 @@ class Runner:
         self.tasks.start(self._say_beats(), "beat of the runner")
         self.tasks.start(self._intake.run(), "intake")
         self.tasks.start(self._overflow.run(), "overflow")
+        self.tasks.start(self._atlas.keep_up(), "atlas")
+        self._registration = make_registration(
+            self._settings,
+            runner_service(
+                region=self._region.name, name=self._settings.name, fleet=self._settings.fleet, admin_port=port
+            ),
+            healthy=self._healthy,
+        )
+        self.tasks.start(self._registration.keep_up(), "consul")
         self._older = asyncio.create_task(self.shelves.stock_older(older), name="older versions")
         logs.event(log, "ready", runner=self._settings.name, region=self._region.name, admin_port=port)
 
@@ -149,7 +161,7 @@ class Runner:
             began = time.monotonic()
             logs.event(log, "draining", running=self._work.running, why=self._why_leaving or "it was told to stop")
             self._beat_once()
-            await asyncio.gather(self._intake.close(), self._overflow.close())
+            await asyncio.gather(self._registration.leave(), self._intake.close(), self._overflow.close())
             await self._work.drain(max(0.0, self._settings.drain_s - (time.monotonic() - began)))
             await self.tasks.cancel()
             self._older.cancel()

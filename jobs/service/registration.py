@@ -7,9 +7,8 @@ times in each time to live. Nothing here holds up serving: a Consul that is away
 growing pauses, and told in one more line when it is back.
 
 Names: one word a thing, so the entry of a role is ``yurt-<role>`` (the catalog is shared with what is not ours):
-``yurt-gateway``, ``yurt-runner``, ``yurt-autoscaler``, ``yurt-nats``. Tags are ``region-<region>`` and
-``fleet-<fleet>``; the meta data says ``region``, ``version`` and, of a gateway, ``url``: its region's endpoint, which
-other regions read.
+``yurt-gateway``, ``yurt-runner``, ``yurt-autoscaler``, ``yurt-nats``. Tags are the region and, of a runner, its fleet;
+the meta data says ``region``, ``version`` and, of a gateway, ``url``: its region's endpoint, which other regions read.
 Under Nomad the service blocks of its jobs make the same entries (``consul_register = false``).
 """
 
@@ -39,6 +38,7 @@ CHECK_TIMEOUT_S = 2.0
 GONE_AFTER_S = 120.0  #: not well for so long, an entry goes; Consul's least is a minute
 FIRST_RETRY_S = 0.5
 LEAVE_S = 2.0
+ADMIN_HOST = "127.0.0.1"  #: where admin ports are listened on
 
 
 def service_name(role: str) -> str:
@@ -193,31 +193,33 @@ def gateway_service(settings: Connections, *, region: str, name: str, listens_at
         id=_unique("gateway", name),
         address=address,
         port=parts.port or 0,
-        tags=(f"region-{region}",),
+        tags=(region,),
         meta=_meta(region=region, url=url, scheme=parts.scheme),
         check_url=f"{parts.scheme}://{beside}:{parts.port}/healthz",
     )
 
 
-def runner_service(settings: Connections, *, region: str, name: str, fleet: str, admin_port: int) -> Service:
-    """A runner listens to nobody but its own machine, so it has no port and tells by itself that it is well."""
+def runner_service(*, region: str, name: str, fleet: str, admin_port: int) -> Service:
+    """A runner listens to its own machine alone, which need not be the agent's: it tells by itself that it is well."""
     return Service(
         name=service_name("runner"),
         id=_unique("runner", name),
-        address=settings.consul_advertise,
-        tags=(f"region-{region}", f"fleet-{fleet}"),
-        meta=_meta(region=region, fleet=fleet, admin_port=str(admin_port)),
+        address=ADMIN_HOST,
+        port=admin_port,
+        tags=(region, fleet),
+        meta=_meta(region=region),
     )
 
 
-def autoscaler_service(settings: Connections, *, region: str, name: str, admin_port: int) -> Service:
+def autoscaler_service(*, region: str, name: str, admin_port: int) -> Service:
     """As a runner."""
     return Service(
         name=service_name("autoscaler"),
         id=_unique("autoscaler", name),
-        address=settings.consul_advertise,
-        tags=(f"region-{region}",),
-        meta=_meta(region=region, admin_port=str(admin_port)),
+        address=ADMIN_HOST,
+        port=admin_port,
+        tags=(region,),
+        meta=_meta(region=region),
     )
 
 
@@ -234,7 +236,7 @@ def nats_service(
         id=f"{service_name('nats')}-{server_name}",
         address=address,
         port=port,
-        tags=(f"region-{region}",),
+        tags=(region,),
         meta=_meta(region=region, server_name=server_name),
         check_url=f"http://{monitor_host}:{monitor_port}/healthz?js-server-only=true",
     )

@@ -11,6 +11,8 @@ Rules
 3. nats-py 2.16 lets a late PONG kill its read loop unseen: ``_Client`` mends that, and a watchdog reconnects when the
    loop has ended for any other reason.
 4. Nothing is created on the serving path: streams and consumers come from ``ensure`` alone.
+5. Of a write that failed it is told whether it may be stored all the same: after ``NotTaken`` it surely is not.
+6. With fallback servers (another region's) the connection begins at home and comes back to it: ``jobs.service.homing``.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Server
 
 from jobs.errors import Unavailable, WireFault, YurtError
 from jobs.limits import MESSAGE_BYTES
+from jobs.service.homing import Homing, place_of
 from jobs.streams import ConsumerPlan, StreamPlan
 
 log = logging.getLogger("bus")
@@ -38,15 +41,26 @@ PING_S = 5
 BUFFER_BYTES = 2 * MESSAGE_BYTES  #: what waits for NATS to come back, or for it to read
 STORE_TIMEOUT_S = 5.0
 FLUSH_S = 2
+CONNECT_S = 1  #: for one server, where there is another to try
+HOME_LOOKS = 2  #: so often in a row home must greet before we go back there
 
 _FULL = 10077  #: maximum messages (of the stream, or per subject) exceeded
 _WRONG_LAST_SEQUENCE = 10071
 _NAME_IN_USE = 10058  #: a stream of this name with another configuration
 _NO_MESSAGE = "404"
+_NOBODY = "503"
 
 
 class QueueFull(YurtError):
     """The stream takes no more of these."""
+
+
+class NotTaken(Unavailable):
+    """Certain: it was not sent, nobody was there to take it, or it was refused. Nothing is stored."""
+
+
+class Cut(Unavailable):
+    """The connection was lost while an answer was due: it may be stored, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +147,37 @@ class Bus:
         self._on_reconnect: list[Callable[[], None]] = []
         self._watchdog: asyncio.Task[None] | None = None
         self._closing = False
+        self._homing: Homing | None = None
+        self._returns: list[asyncio.Future[None]] = []
 
     # -- life ---------------------------------------------------------------------------------------------------
 
     @classmethod
     async def connect(
-        cls, urls: Iterable[str], *, name: str, role: str = "admin", wait_s: float = 10.0, **options: Any
+        cls,
+        urls: Iterable[str],
+        *,
+        name: str,
+        role: str = "admin",
+        wait_s: float = 10.0,
+        fallback: Iterable[str] = (),
+        **options: Any,
     ) -> Bus:
-        """Connected, or ``Unavailable`` after *wait_s*. *options* are nats-py's (credentials, TLS)."""
+        """Connected, or ``Unavailable`` after *wait_s*. *options* are nats-py's (credentials, TLS).
+
+        *fallback*: servers of other regions, nearest first, for as long as none of *urls* answers.
+        """
         client = _Client()
         bus = cls(client, role)
         servers = list(urls)
+        if others := list(fallback):
+            bus._homing = Homing(servers, others, wait_s=RECONNECT_WAIT_S)
+            servers += others
+            options |= {
+                "dont_randomize": True,
+                "connect_timeout": CONNECT_S,
+                "reconnect_to_server_handler": bus._choose,
+            }
         try:
             async with asyncio.timeout(wait_s):
                 await client.connect(
@@ -163,6 +197,7 @@ class Bus:
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await client.close()
             raise Unavailable(f"no NATS at {', '.join(servers)}: {error or 'it does not answer'}") from error
+        bus._note_server()
         await bus.subscribe(f"{bus._inbox}.r.*", bus._on_reply)
         bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")
         return bus
@@ -185,6 +220,27 @@ class Bus:
     @property
     def connected(self) -> bool:
         return bool(self._client.is_connected)
+
+    @property
+    def at_home(self) -> bool:
+        """Whether the server that we are connected to, or were last, is one of our own region's."""
+        return self._homing is None or self._homing.at_home
+
+    async def until_connected(self, seconds: float) -> bool:
+        """Whether there is a connection, after waiting at most *seconds* for it. Without fallback there is no wait."""
+        if self.connected or self._homing is None:
+            return self.connected
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._returns.append(future)
+        await asyncio.wait([future], timeout=seconds)
+        if future in self._returns:
+            self._returns.remove(future)
+        return self.connected
+
+    async def start_over(self) -> None:
+        """Leave a connection on which nothing is answered; only where there is another server to try."""
+        if self._homing is not None:
+            await self._client.force_reconnect()
 
     @property
     def inbox(self) -> str:
@@ -222,15 +278,15 @@ class Bus:
         ``Unavailable`` where the buffer is full or the connection closed. *headers* is the raw block (``header``).
         """
         if self._client.is_closed or self._client._pending_data_size > BUFFER_BYTES:
-            raise Unavailable("NATS takes no messages")
+            raise NotTaken("NATS takes no messages")
         if len(data) > MESSAGE_BYTES:
             raise WireFault(f"a message of {len(data)} bytes; the most is {MESSAGE_BYTES}")
         self._client.send(subject, reply, headers, data)
 
     async def request(self, subject: str, data: bytes = b"", *, timeout_s: float, headers: bytes = b"") -> Message:
-        """The one reply; ``Unavailable`` when nobody listens, nobody answers in time, or NATS is away."""
+        """The one reply; ``NotTaken`` when nobody listens or NATS is away, ``Unavailable`` when no answer comes."""
         if not self.connected:
-            raise Unavailable("NATS is away")
+            raise NotTaken("NATS is away")
         self._next += 1
         token = str(self._next)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -242,8 +298,8 @@ class Bus:
         finally:
             timer.cancel()
             self._waiting.pop(token, None)
-        if answer.status == "503" and not answer.data:
-            raise Unavailable(f"nobody listens on {subject}")
+        if answer.status == _NOBODY and not answer.data:
+            raise NotTaken(f"nobody listens on {subject}")
         return answer
 
     # -- JetStream ----------------------------------------------------------------------------------------------
@@ -266,9 +322,14 @@ class Bus:
 
     async def last(self, stream: str, subject: str, *, timeout_s: float = 2.0) -> bytes | None:
         """The newest message of a subject, read from the stream itself; None where there is none."""
+        message = await self.newest(stream, subject, timeout_s=timeout_s)
+        return None if message is None else message.data
+
+    async def newest(self, stream: str, subject: str, *, timeout_s: float = 2.0) -> Message | None:
+        """As ``last``, with the headers: ``Nats-Time-Stamp`` is when it was stored."""
         request = json.dumps({"last_by_subj": subject}).encode()
         answer = await self.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout_s=timeout_s)
-        return None if answer.status == _NO_MESSAGE else answer.data
+        return None if answer.status == _NO_MESSAGE else answer
 
     async def all(self, stream: str, subject: str, *, most: int = 20_000, timeout_s: float = 5.0) -> list[bytes]:
         """The messages of a subject, oldest first, at most *most*, read without a consumer."""
@@ -295,7 +356,8 @@ class Bus:
         try:
             request = json.dumps({"seq": start, "next_by_subj": subject, "batch": most}).encode()
             self.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
-            await done
+            if await done == _NOBODY:
+                raise NotTaken(f"nobody answers for {stream}")
         finally:
             timer.cancel()
             await end()
@@ -334,7 +396,7 @@ class Bus:
             raise QueueFull(error.get("description", ""))
         if error.get("err_code") == _WRONG_LAST_SEQUENCE:
             raise _Taken
-        raise Unavailable(f"JetStream refused {subject}: {error.get('description')}")
+        raise NotTaken(f"JetStream refused {subject}: {error.get('description')}")
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -356,16 +418,45 @@ class Bus:
             log.warning("action=nats_away")
         for future in list(self._waiting.values()):
             if not future.done():
-                future.set_exception(Unavailable("NATS went away"))
+                future.set_exception(Cut("NATS went away"))
 
     async def _on_reconnected(self) -> None:
-        log.warning("action=nats_back")
+        self._note_server()
+        log.warning("action=nats_back at_home=%s", self.at_home)
+        returns, self._returns = self._returns, []
+        for future in returns:
+            if not future.done():
+                future.set_result(None)
         for call in self._on_reconnect:
             call()
+
+    def _choose(self, servers: list[Server], _info: dict[str, Any]) -> tuple[Server | None, float]:
+        """nats-py asks: which server to try now, and how long to wait before."""
+        assert self._homing is not None
+        places = {place_of(server.uri.geturl()): server for server in servers}
+        place, wait_s = self._homing.choose(list(places))
+        return places.get(place), wait_s
+
+    def _note_server(self) -> None:
+        url = self._client.connected_url
+        if self._homing is not None and url is not None:
+            self._homing.connected(place_of(url.geturl()))
+
+    async def _go_home(self) -> None:
+        """Back to our own region's servers, once they are surely there again."""
+        assert self._homing is not None
+        for _ in range(HOME_LOOKS):
+            if self.at_home or not self.connected or not await self._homing.home_answers():
+                return
+            await asyncio.sleep(RECONNECT_WAIT_S)
+        log.warning("action=nats_home_again")
+        await self._client.force_reconnect()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1)
+            if not self.at_home:
+                await self._go_home()
             reading = self._client._reading_task
             if self._client.is_connected and reading is not None and reading.done():
                 log.warning("action=nats_read_loop_ended")

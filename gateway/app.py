@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from aiohttp import WSCloseCode, web
 
-from gateway import routes
+from gateway import routes, tls
 from gateway.admission import Admission
 from gateway.archive import Archive
 from gateway.backlog import Backlog
@@ -28,7 +27,7 @@ from gateway.listing import Listing
 from gateway.metrics import Exposition, Metrics
 from gateway.records import Records
 from gateway.roster import Roster
-from gateway.settings import Settings, check_exposure, gateway_name
+from gateway.settings import Settings, gateway_name
 from gateway.waiting import tell_waiting
 from gateway.warden import EVERY_S, Warden
 from jobs import streams
@@ -37,7 +36,9 @@ from jobs.limits import BODY_BYTES
 from jobs.region import Region
 from jobs.service import life, logs
 from jobs.service.bus import ApiError, Bus
+from jobs.service.certificates import Certificate
 from jobs.service.connections import connect
+from jobs.service.https import HttpsSite
 from jobs.service.settings import load_region
 from jobs.service.streams_there import need, restore_output
 from jobs.states import State
@@ -52,7 +53,7 @@ def run(settings: Settings) -> int:
     logs.set_up(level=settings.log_level, role="gateway")
 
     async def main(stop: asyncio.Event) -> None:
-        await serve(settings, stop)
+        await serve(settings, stop, renewed=tls.on_hang_up(settings))
 
     return life.run(main)
 
@@ -62,12 +63,15 @@ async def serve(
     stop: asyncio.Event,
     *,
     on_ready: Callable[[str], None] | None = None,
-    ssl_context: ssl.SSLContext | None = None,
+    renewed: asyncio.Event | None = None,
 ) -> None:
-    """Serve until *stop* is set. *on_ready* is called with our URL once requests are answered."""
+    """Serve until *stop* is set. *on_ready* is called with our URL once requests are answered.
+
+    *renewed*: set when the certificate's files are to be read again now, and not in some seconds.
+    """
     region = load_region(settings.region_file, settings.region)
     name = gateway_name(settings, region)
-    check_exposure(settings, tls=ssl_context is not None)
+    certificate = tls.certificate_of(settings)
     bus = await connect(settings, role="gateway", name=f"gateway-{name}", no_echo=True)
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(bus.close)
@@ -88,7 +92,9 @@ async def serve(
         )
         await runner.setup()
         cleanup.push_async_callback(runner.cleanup)
-        url = await _listen(runner, settings, ssl_context)
+        url = await _listen(runner, settings, certificate)
+        if certificate is not None:
+            tls.keep_up(certificate, tasks, desk.metrics, renewed)
         life.settle_memory()
         logs.event(log, "gateway_ready", url=url, region=region.name, gateway=name)
         if on_ready is not None:
@@ -196,15 +202,19 @@ def make_app(desk: Desk) -> web.Application:
     return app
 
 
-async def _listen(runner: web.AppRunner, settings: Settings, ssl_context: ssl.SSLContext | None) -> str:
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=ssl_context, backlog=1024)
+async def _listen(runner: web.AppRunner, settings: Settings, certificate: Certificate | None) -> str:
+    site: web.BaseSite
+    if certificate is None:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+    else:
+        site = HttpsSite(runner, settings.host, settings.port, certificate=certificate, backlog=1024)
     try:
         await site.start()
     except OSError as error:
         raise ConfigFault(f"port: {settings.host}:{settings.port} cannot be listened on: {error.strerror}") from error
     port = runner.addresses[0][1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{'https' if ssl_context else 'http'}://{host}:{port}"
+    return f"{'http' if certificate is None else 'https'}://{host}:{port}"
 
 
 async def _leave(desk: Desk, runner: web.AppRunner) -> None:

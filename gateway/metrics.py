@@ -39,6 +39,7 @@ class Metrics:
         self.accepted: Counter[tuple[str, str]] = Counter()  #: by class and language
         self.refused: Counter[str] = Counter()  #: by reason
         self.listeners = 0  #: WebSockets and event streams
+        self.certificate_left_s: Callable[[], float] | None = None  #: None: plain HTTP
         self._durations: dict[tuple[str, str], _Durations] = {}
         self._cold: dict[str, float] = {}
 
@@ -74,6 +75,9 @@ class Metrics:
             refused.add_metric([reason], count)
         yield refused
         yield GaugeMetricFamily("yurt_gateway_listeners", "WebSockets and event streams", value=self.listeners)
+        if self.certificate_left_s is not None:
+            left_s = self.certificate_left_s()
+            yield GaugeMetricFamily("yurt_gateway_certificate_seconds", "Until the certificate ends", value=left_s)
 
     def _duration_family(self) -> Metric:
         family = HistogramMetricFamily(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobs.errors import ConfigFault
 from jobs.region import Region
@@ -16,6 +17,8 @@ class Settings(Connections):
     port: int = 8080
     gateway: str = ""  #: the name output comes back under; empty: the region's first
     public_url: str = ""  #: what callers reach us by, for ``websocket_url``; empty: what the request was sent to
+    tls_cert_file: Path | None = None  #: HTTPS: the certificate, then those that vouch for it, in PEM; may be replaced
+    tls_key_file: Path | None = None  #: and its private key; both or neither
     allow_plain_http: bool = False  #: plain HTTP beyond loopback: something before us does the TLS
     drain_s: float = 15.0  #: how long a stop waits for requests that wait for their result
     log_level: str = "info"
@@ -37,7 +40,7 @@ def check_exposure(settings: Settings, *, tls: bool) -> None:
         return
     raise ConfigFault(
         f"host: {settings.host} is not loopback and there is no TLS; "
-        "set allow_plain_http = true if something in front of this process does it"
+        "name tls_cert_file and tls_key_file, or set allow_plain_http = true if something in front of this does it"
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yurt.answers import Complete, Event, Execution, Language, Output, Status, Submitted
     from yurt.client import Client
-    from yurt.faults import NoNetwork, Problem
+    from yurt.faults import NoNetwork, Problem, Untrusted
     from yurt.stream import Stream
     from yurt.sync import SyncClient
 
@@ -33,6 +33,7 @@ _HOMES = {
     "Stream": "yurt.stream",
     "Submitted": "yurt.answers",
     "SyncClient": "yurt.sync",
+    "Untrusted": "yurt.faults",
 }
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Stream",
     "Submitted",
     "SyncClient",
+    "Untrusted",
 ]
 
 

@@ -8,7 +8,8 @@ Rules
 1. A submission carries an ``Idempotency-Key``, so that one that is sent again, because its answer was lost, is the
    same execution.
 2. A broken connection and the statuses 429, 502, 503 and 504 are tried again, after ``Retry-After`` or a growing pause,
-   until ``patience_s`` is over. A network that has never answered is not waited for: ``NoNetwork`` at once.
+   until ``patience_s`` is over. A network that has never answered is not waited for: ``NoNetwork`` at once; nor is
+   one that cannot prove to be it: ``Untrusted``.
 3. What the network refuses is a ``Problem``, with every fault it named. What the program does is its verdict.
 """
 
@@ -19,11 +20,13 @@ import os
 import random
 import uuid
 from contextlib import aclosing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 import aiohttp
 
+from yurt import trust
 from yurt.answers import ENDED, Complete, Execution, Fields, Language, Submitted
 from yurt.faults import NoNetwork, Problem, problem
 from yurt.stream import Stream
@@ -35,12 +38,23 @@ _PASSING = frozenset({429, 502, 503, 504})
 
 
 class Client:
-    """A caller's side of one network. *url* defaults to ``YURT_URL``, *token* to ``YURT_TOKEN``."""
+    """A caller's side of one network. *url* defaults to ``YURT_URL``, *token* to ``YURT_TOKEN``.
 
-    def __init__(self, url: str | None = None, *, token: str | None = None, patience_s: float = 30.0) -> None:
+    *ca_file*, ``YURT_CA_FILE``: an authority to trust besides those of the system; ``ConfigFault`` if it is none.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        patience_s: float = 30.0,
+        ca_file: Path | str | None = None,
+    ) -> None:
         self.url = (url or os.environ.get("YURT_URL") or DEFAULT_URL).rstrip("/")
         self._token = token or os.environ.get("YURT_TOKEN")
         self._patience_s = patience_s
+        self._trust = trust.context_of(ca_file or os.environ.get("YURT_CA_FILE"))
         self._session: aiohttp.ClientSession | None = None
         self._answered = False
 
@@ -147,6 +161,8 @@ class Client:
             try:
                 return await self._once(method, path, body, query, key, answer_s)
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+                if (distrust := trust.untrusted(self.url, error)) is not None:
+                    raise distrust from error
                 if not self._answered or not await patience.pause():
                     raise self.unreachable(error) from error
             except Problem as error:
@@ -176,9 +192,8 @@ class Client:
         """The HTTP session, made on first use, inside the running loop."""
         if self._session is None:
             headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-            self._session = aiohttp.ClientSession(
-                headers=headers, connector=aiohttp.TCPConnector(limit=0), read_bufsize=1 << 18
-            )
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._trust or True)
+            self._session = aiohttp.ClientSession(headers=headers, connector=connector, read_bufsize=1 << 18)
         return self._session
 
     @property
@@ -211,6 +226,6 @@ class Patience:
 async def _json_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
     try:
         body = await answer.json(content_type=None)
-    except ValueError:
-        return {}
+    except ValueError:  # not from an application of ours; but a port that wants HTTPS says so in words
+        return {"title": (await answer.text())[:200].strip()} if answer.content_type == "text/plain" else {}
     return body if isinstance(body, dict) else {}

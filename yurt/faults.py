@@ -2,7 +2,8 @@
 
     jobs.errors.YurtError
     ├── Problem      the network answered, and said no: application/problem+json
-    └── NoNetwork    nobody answers at that address
+    ├── NoNetwork    nobody answers at that address
+    └── Untrusted    somebody does, and cannot prove to be the network
 
 What the *program* does wrong is never an exception: it is the execution's ``verdict``.
 """
@@ -41,6 +42,10 @@ class Problem(YurtError):
 
 class NoNetwork(YurtError):
     """Nobody answers there."""
+
+
+class Untrusted(YurtError):
+    """Whoever answers there cannot prove to be the network, so nothing was sent."""
 
 
 def problem(status: int, body: Mapping[str, Any], retry_after: str | None) -> Problem:

@@ -19,6 +19,7 @@ import aiohttp
 
 from yurt.answers import Complete, Event, Execution, Output, Status
 from yurt.faults import Problem, problem
+from yurt.trust import untrusted
 
 if TYPE_CHECKING:
     from yurt.client import Client
@@ -79,6 +80,8 @@ class Stream:
                 if error.status < 500 or not await patience.pause():
                     raise problem(error.status, {"title": error.message}, None) from error
             except (aiohttp.ClientError, TimeoutError) as error:
+                if (distrust := untrusted(self._client.url, error)) is not None:
+                    raise distrust from error
                 if not await patience.pause():
                     raise self._client.unreachable(error) from error
 

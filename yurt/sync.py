@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -22,11 +23,18 @@ T = TypeVar("T")
 class SyncClient:
     """A caller's side of one network; may be shared between threads. Close it, or use it in a ``with``."""
 
-    def __init__(self, url: str | None = None, *, token: str | None = None, patience_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        patience_s: float = 30.0,
+        ca_file: Path | str | None = None,
+    ) -> None:
+        self._client = Client(url, token=token, patience_s=patience_s, ca_file=ca_file)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="yurt-client", daemon=True)
         self._thread.start()
-        self._client = Client(url, token=token, patience_s=patience_s)
 
     def __enter__(self) -> Self:
         return self

@@ -43,6 +43,24 @@ queued ones stay queued for the next start. A second Ctrl-C kills what has not e
 """
 
 
+_BOOTSTRAP = """\
+It makes the streams and consumers that the region file describes, or changes those that are there, after a look at
+what lies in them; what would lose something is refused, all of it at once. Run again, it has nothing to do.
+
+With --keys it makes, under DIR, what the region's NATS servers need: a key a role, the accounts, an authority with
+certificates, and each server's whole configuration. It changes streams then only if --nats is given too.
+
+examples:
+  yurt bootstrap --region us-east --region-file us-east.toml --dry-run
+  yurt bootstrap --region us-east --keys keys --server us-east-1=n1.example.org --remote eu-west=n2.example.org
+  yurt bootstrap --region us-east --nats tls://n1.example.org:4222 \\
+      --nats-seed-file keys/us-east/admin.nk --nats-ca-file keys/authority/ca.pem
+
+exit code: 0 when the region is as its file says (or, with --dry-run, could be made so), 1 when something is refused
+or wrong.
+"""
+
+
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The options; ``do`` is the function to call with them. Ends the process where the words are wrong."""
     words, after = _split(list(words))
@@ -161,6 +179,13 @@ def _process_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
             from yurt.commands import process
 
             process.add_settings(parser, role)
+    bootstrap = _command(
+        commands, "bootstrap", "a region's streams, fleets and keys", "yurt.commands.bootstrap:bootstrap", _BOOTSTRAP
+    )
+    if asked == "bootstrap":
+        from yurt.commands import bootstrap as strapping
+
+        strapping.add_arguments(bootstrap)
     scale = _command(commands, "scale", "what the autoscaler decided, would decide, or would have", "")
     if asked == "scale":
         from yurt.commands import scale as scaling
@@ -196,6 +221,9 @@ def _later(where: str) -> Do:
 
 def _network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", metavar="URL", help="the network; default YURT_URL, or the one in the data folder")
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="an authority to trust; default YURT_CA_FILE, or the one in the data folder"
+    )
     _data(parser)
 
 

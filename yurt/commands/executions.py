@@ -10,24 +10,22 @@ from typing import Any
 
 from yurt.answers import ENDED, Execution
 from yurt.client import Client
-from yurt.commands import exits, programs
-from yurt.commands.address import url_of
+from yurt.commands import address, exits, programs
 from yurt.commands.tables import megabytes, milliseconds, table
-from yurt.sync import SyncClient
 
 _AT_ONCE = 32
 
 
 def submit(options: argparse.Namespace) -> int:
     language, fields = programs.submission(options, options.files, programs.stdin_of(options.stdin))
-    with SyncClient(url_of(options)) as client:
+    with address.sync_client(options) as client:
         answer = client.submit(language, **fields)
     _print_json(answer) if options.json else print(answer["execution_id"])
     return exits.OK
 
 
 def result(options: argparse.Namespace) -> int:
-    with SyncClient(url_of(options)) as client:
+    with address.sync_client(options) as client:
         execution = client.wait(options.id) if options.wait else client.result(options.id)
     if options.json:
         _print_json(execution)
@@ -37,7 +35,7 @@ def result(options: argparse.Namespace) -> int:
 
 
 def cancel(options: argparse.Namespace) -> int:
-    with SyncClient(url_of(options)) as client:
+    with address.sync_client(options) as client:
         client.cancel(options.id)
     print(f"{options.id} is being cancelled")
     return exits.OK
@@ -47,7 +45,7 @@ def batch(options: argparse.Namespace) -> int:
     """Every file is a program of its own; 0 when all of them ended *ok*."""
     stdin = programs.stdin_of(options.stdin)
     submissions = [programs.submission(options, [name], stdin) for name in options.files]
-    executions = asyncio.run(_all(url_of(options), submissions))
+    executions = asyncio.run(_all(address.client(options), submissions))
     if options.json:
         _print_json(executions)
     else:
@@ -56,7 +54,7 @@ def batch(options: argparse.Namespace) -> int:
 
 
 def languages(options: argparse.Namespace) -> int:
-    with SyncClient(url_of(options)) as client:
+    with address.sync_client(options) as client:
         offered = client.languages()
     if options.json:
         _print_json(offered)
@@ -98,15 +96,15 @@ def _row(name: str, execution: Execution) -> list[str]:
     ]
 
 
-async def _all(url: str, submissions: list[tuple[str, dict[str, Any]]]) -> list[Execution]:
+async def _all(client: Client, submissions: list[tuple[str, dict[str, Any]]]) -> list[Execution]:
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(client: Client, language: str, fields: dict[str, Any]) -> Execution:
+    async def one(language: str, fields: dict[str, Any]) -> Execution:
         async with room:
             return await client.execute(language, **fields)
 
-    async with Client(url) as client:
-        return await asyncio.gather(*(one(client, language, fields) for language, fields in submissions))
+    async with client:
+        return await asyncio.gather(*(one(language, fields) for language, fields in submissions))
 
 
 def _described(execution: Execution) -> str:

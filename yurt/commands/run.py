@@ -14,8 +14,7 @@ from typing import Any, BinaryIO
 
 from yurt.answers import Complete, Execution, Output, Status
 from yurt.client import Client
-from yurt.commands import exits, programs
-from yurt.commands.address import url_of
+from yurt.commands import address, exits, programs
 from yurt.faults import NoNetwork, Problem
 from yurt.stream import Stream
 
@@ -31,16 +30,16 @@ def run(options: argparse.Namespace) -> int:
     language, fields = programs.submission(options, options.files, given.data)
     if given.goes_on:
         fields["interactive"] = True
-    return asyncio.run(_run(url_of(options), language, fields, options))
+    return asyncio.run(_run(address.client(options, patience_s=_PATIENCE_S), language, fields, options))
 
 
 def logs(options: argparse.Namespace) -> int:
     """``yurt logs ID``: the output of an execution from its start (or ``--from``), until it ends."""
-    return asyncio.run(_logs(url_of(options), options.id, options.start))
+    return asyncio.run(_logs(address.client(options, patience_s=_PATIENCE_S), options.id, options.start))
 
 
-async def _run(url: str, language: str, fields: dict[str, Any], options: argparse.Namespace) -> int:
-    async with Client(url, patience_s=_PATIENCE_S) as client:
+async def _run(client: Client, language: str, fields: dict[str, Any], options: argparse.Namespace) -> int:
+    async with client:
         work = asyncio.ensure_future(_show(client, language, fields, options))
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, work.cancel)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
@@ -68,8 +67,8 @@ async def _show(client: Client, language: str, fields: dict[str, Any], options: 
     return exits.of(execution)
 
 
-async def _logs(url: str, execution_id: str, start: int) -> int:
-    async with Client(url, patience_s=_PATIENCE_S) as client:
+async def _logs(client: Client, execution_id: str, start: int) -> int:
+    async with client:
         try:
             await _follow(client.stream(execution_id, start=start), quiet=False)
         except BrokenPipeError:

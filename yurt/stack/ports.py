@@ -58,13 +58,28 @@ def holder_of(port: int) -> str | None:
     return None
 
 
+def has_connection(pid: int, port: int, to: int) -> bool:
+    """Whether that process has a connection from *port* to the port *to*, both of this machine."""
+    inodes = {f"socket:[{fields[9]}]" for fields in _sockets() if (_port(fields[1]), _port(fields[2])) == (port, to)}
+    return any(link in inodes for link in _links(Path(f"/proc/{pid}/fd")))
+
+
 def _listening_inodes(port: int) -> Iterator[str]:
+    for fields in _sockets():
+        if fields[3] == _LISTENING and _port(fields[1]) == port:
+            yield fields[9]
+
+
+def _sockets() -> Iterator[list[str]]:
+    """The kernel's table of TCP sockets: local and remote address, state and inode are fields 1, 2, 3 and 9."""
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         if table.exists():
             for line in table.read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    yield fields[9]
+                yield line.split()
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def _links(folder: Path) -> Iterator[str]:

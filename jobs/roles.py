@@ -144,6 +144,7 @@ def _admin(home: str, regions: tuple[str, ...]) -> Permissions:
             f"{_API}.INFO",
             f"{_API}.STREAM.NAMES",
             f"{_API}.STREAM.LIST",
+            jobs_subject(home, ANY, ANY),  # a job that changes its fleet may have to be queued again
             *(f"{_API}.{verb}.{stream}" for stream in streams for verb in ("STREAM.*", "STREAM.MSG.*", "DIRECT.GET")),
             *(f"{_API}.CONSUMER.*.{stream}" for stream in queues([home])),
             *(f"{_API}.CONSUMER.*.{stream}.>" for stream in queues([home])),

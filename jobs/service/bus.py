@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ _WRONG_LAST_SEQUENCE = 10071
 _NAME_IN_USE = 10058  #: a stream of this name with another configuration
 _NO_MESSAGE = "404"
 _NOBODY = "503"
+_UNKNOWN = "authorization violation"
+_REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')  # nats-py lowers the letters
 
 
 class QueueFull(YurtError):
@@ -57,6 +60,10 @@ class QueueFull(YurtError):
 
 class NotTaken(Unavailable):
     """Certain: it was not sent, nobody was there to take it, or it was refused. Nothing is stored."""
+
+
+class NotAllowed(NotTaken):
+    """Our role has no right to that, here."""
 
 
 class Cut(Unavailable):
@@ -143,6 +150,9 @@ class Bus:
         self._client = client
         self._inbox = f"_INBOX.{role}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._asked: dict[str, str] = {}  #: on which subject, by the same tokens
+        self._refused: set[str] = set()
+        self._said = ""  #: the client's last error
         self._next = 0
         self._on_reconnect: list[Callable[[], None]] = []
         self._watchdog: asyncio.Task[None] | None = None
@@ -196,7 +206,10 @@ class Bus:
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             await client.close()
-            raise Unavailable(f"no NATS at {', '.join(servers)}: {error or 'it does not answer'}") from error
+            why = str(error) or bus._said or "it does not answer"
+            if _UNKNOWN in why.lower():
+                why = "it does not take our key; see nats_seed_file, and its accounts"
+            raise Unavailable(f"no NATS at {', '.join(servers)}: {why}") from error
         bus._note_server()
         await bus.subscribe(f"{bus._inbox}.r.*", bus._on_reply)
         bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")
@@ -290,7 +303,7 @@ class Bus:
         self._next += 1
         token = str(self._next)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
+        self._waiting[token], self._asked[token] = future, subject
         timer = asyncio.get_running_loop().call_later(timeout_s, _time_out, future, subject)
         try:
             self.publish(subject, data, reply=f"{self._inbox}.r.{token}", headers=headers)
@@ -298,6 +311,7 @@ class Bus:
         finally:
             timer.cancel()
             self._waiting.pop(token, None)
+            self._asked.pop(token, None)
         if answer.status == _NOBODY and not answer.data:
             raise NotTaken(f"nobody listens on {subject}")
         return answer
@@ -412,6 +426,20 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         log.debug("NATS: %s", error)
+        if not isinstance(error, BrokenPipeError):  # it only says that the server has hung up, after it said why
+            self._said = str(error)
+        if refused := _REFUSED.search(self._said):
+            self._refuse(refused[1], refused[2])
+
+    def _refuse(self, verb: str, subject: str) -> None:
+        """The server does not let us: whoever waits for an answer is told at once, and the log, once a subject."""
+        if subject not in self._refused:
+            self._refused.add(subject)
+            log.error("action=nats_refuses %s=%s", verb, subject)
+        for token, asked in self._asked.items():
+            if asked.lower() == subject and not self._waiting[token].done():
+                said = f"NATS does not let this role publish to {asked}; see the rights that yurt bootstrap gives it"
+                self._waiting[token].set_exception(NotAllowed(said))
 
     async def _on_disconnected(self) -> None:
         if not self._closing:

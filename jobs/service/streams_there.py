@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from jobs.errors import ConfigFault, Unavailable
 from jobs.region import Region
-from jobs.service.bus import ApiError, Bus
+from jobs.service.bus import ApiError, Bus, NotAllowed
 from jobs.streams import StreamPlan, output_plan
 
 NEED_WAIT_S = 30.0  #: a cluster that comes up has no leader for some seconds, and bootstrap may be at work
@@ -36,6 +36,8 @@ async def need(bus: Bus, plans: Iterable[StreamPlan], *, region: str, wait_s: fl
                 f"region {region} is not set up: {', '.join(missing)} {'are' if len(missing) > 1 else 'is'} not there;"
                 f" run: yurt bootstrap --region {region}"
             )
+        except NotAllowed:
+            raise
         except Unavailable as away:
             fault = away
         if asyncio.get_running_loop().time() >= deadline:

@@ -19,7 +19,8 @@ import aiohttp
 
 from jobs.errors import PlatformFault, Unavailable
 from jobs.service.bus import Bus
-from jobs.streams import plan
+from yurt.bootstrap.apply import set_up
+from yurt.bootstrap.changes import Allowed
 from yurt.stack import parts
 from yurt.stack.child import Child, Plan, Say
 from yurt.stack.folder import Folder, Place, State, started_at
@@ -103,7 +104,7 @@ class Network:
                 await asyncio.sleep(_LOOK_S)
                 continue
             try:
-                await bus.ensure(plan(self._layout.region))
+                await set_up(bus, self._layout.region, allowed=Allowed(forget=True, idle=True))
             finally:
                 await bus.close()
             return

@@ -1,9 +1,15 @@
-"""How a submission becomes a job: a class, an id, a place in the queue. When ``accept`` returns, the job is durable.
+"""How a submission becomes a job: a class, an id, a place in a queue. When ``accept`` returns, the job is durable.
 
 Order matters. The feed is there before the job is queued, so that no event is missed; ``Queued`` is said after the
 queue has the job, so that nobody hears of a job that was refused. A runner may be quicker than that word: whoever
 reads the events takes them in any order. Where the caller waits for the result, the word waits a little too: a quick
 execution is over before anybody else could ask for it, and its result says all.
+
+When a region's queue does not take a job, the next one is asked (``gateway.placement`` says which). No id may lie in
+two queues: where it is not certain that the first one has stored nothing, the job goes on under a new id, which costs
+nothing, as the caller was told none. Where the id is *fixed* (it is made of an idempotency key, or written down in a
+batch) the caller gets ``Unavailable`` and may repeat the call. The same id to the same queue again is always safe, and
+that is what is done first when it was only the connection that broke.
 """
 
 from __future__ import annotations
@@ -12,14 +18,16 @@ import asyncio
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway.backlog import Backlog
 from gateway.feed import Feed
 from gateway.feeds import Feeds
+from gateway.horizon import Horizon
 from gateway.listing import Listing
 from gateway.metrics import Metrics
+from gateway.placement import Placed
 from jobs import wire
 from jobs.ends import queued_of, unrun
 from jobs.errors import Reason, Refused, Unavailable
@@ -27,12 +35,14 @@ from jobs.job import Job
 from jobs.limits import Tier
 from jobs.region import Region
 from jobs.result import Result
-from jobs.service.bus import Bus, QueueFull
+from jobs.service.bus import Bus, Cut, NotTaken, QueueFull
 from jobs.states import CLASS_OF, Cause, Class, Priority, State
 from jobs.streams import jobs_subject, output_subject, results_subject
 from jobs.submission import Submission
 
-ACCEPT_S = 2.0  #: the queue says yes or no within this, or nothing was accepted
+ACCEPT_S = 2.0  #: the queue says yes or no within this, or another one is asked
+RECONNECT_S = 2.0  #: so long a submission waits for another region's NATS server, where there is one to go to
+TRIES = 4  #: queues asked for one submission, one after the other
 ANONYMOUS = "anonymous"
 
 
@@ -71,7 +81,7 @@ class Admission:
         gateway: str,
         feeds: Feeds,
         listing: Listing,
-        backlog: Backlog,
+        horizon: Horizon,
         metrics: Metrics,
         now_ms: Callable[[], int],
     ) -> None:
@@ -80,29 +90,71 @@ class Admission:
         self._gateway = gateway
         self._feeds = feeds
         self._listing = listing
-        self._backlog = backlog
+        self._horizon = horizon
         self._metrics = metrics
         self._now_ms = now_ms
 
     async def accept(
-        self, submission: Submission, *, who: Caller, execution_id: str, correlation_id: str = "", quiet_s: float = 0.0
+        self,
+        submission: Submission,
+        *,
+        who: Caller,
+        execution_id: str,
+        correlation_id: str = "",
+        quiet_s: float = 0.0,
+        fixed: bool = False,
+        queue: Placed | None = None,
     ) -> Feed:
-        """Queue it. Raises ``Refused`` (the queue is full) or ``Unavailable`` (then nothing was accepted).
+        """Queue it, in *queue* or where it is placed. Raises ``Refused`` (the queue is full) or ``Unavailable`` (then
+        nothing was accepted: ``NotTaken`` where that is certain).
 
+        The feed has another id than *execution_id* where that may lie in another region's queue, unless it is *fixed*.
         ``Queued`` is said after *quiet_s*, unless it has ended by then; whoever tells its id before calls ``say``.
         """
-        if not self._bus.connected:
-            self._metrics.refused["unavailable"] += 1
-            raise Unavailable("the queue is away; nothing was accepted")
-        job = self._job(submission, who, execution_id, correlation_id)
+        tried: set[str] = set()
+        maybe_in = ""  #: the region whose queue may have this id already
+        fault = Unavailable("the queue is away; nothing was accepted")
+        for _ in range(TRIES):
+            if not await self._bus.until_connected(RECONNECT_S):
+                break
+            try:
+                placed = queue or self._horizon.place(submission.region, submission.language, without=tried)
+            except Unavailable as nowhere:
+                fault = fault if tried else nowhere
+                break
+            if maybe_in and placed.region != maybe_in:
+                if fixed:
+                    break
+                execution_id, maybe_in = new_id(self._now_ms()), ""
+            try:
+                return await self._accept(
+                    self._job(submission, who, execution_id, correlation_id, placed), quiet_s, again=bool(maybe_in)
+                )
+            except Unavailable as missed:
+                fault = missed
+            if not isinstance(fault, NotTaken):
+                maybe_in = placed.region
+            if self._bus.connected and not isinstance(fault, Cut):
+                tried.add(placed.region)
+                if queue is not None:
+                    break
+        self._metrics.refused["unavailable"] += 1
+        if maybe_in:
+            raise Unavailable(f"the queue of {maybe_in} did not confirm; nothing was accepted") from fault
+        raise fault
+
+    async def _accept(self, job: Job, quiet_s: float, *, again: bool) -> Feed:
         feed = self._feeds.open(queued_of(job))
         try:
             await self._enqueue(job)
         except BaseException:
             if not feed.durable:
-                self._feeds.forget(execution_id)
+                self._feeds.forget(job.id)
             raise
         self._feeds.keep(feed)
+        if again:  # it may have been queued the first time already, and have ended since
+            await self._feeds.check(feed)
+            feed.shed = feed.result is None
         self._note(job)
         feed.said = False
         if quiet_s:
@@ -119,18 +171,19 @@ class Admission:
         with contextlib.suppress(Unavailable):  # the job is queued all the same
             self._bus.publish(output_subject(self._gateway, feed.id), wire.pack(feed.queued))
 
-    def _job(self, submission: Submission, who: Caller, execution_id: str, correlation_id: str) -> Job:
+    def _job(self, submission: Submission, who: Caller, execution_id: str, correlation_id: str, placed: Placed) -> Job:
         now_ms = self._now_ms()
         return Job(
             id=execution_id,
             user_id=who.user_id,
             submission=submission,
             job_class=class_of(submission.priority, who.tier),
-            region=self._region.name,
+            region=placed.region,
             gateway=self._gateway,
             created_at_ms=now_ms,
             start_by_ms=now_ms + int(self._region.delivery.start_by_s * 1000),
             correlation_id=correlation_id or execution_id,
+            placed=placed.why.value,
         )
 
     async def _enqueue(self, job: Job) -> None:
@@ -142,44 +195,55 @@ class Admission:
             raise Refused(
                 f"the {job.job_class} queue of {job.region} takes no more {job.submission.language} jobs now",
                 reason=Reason.QUEUE_FULL,
-                retry_after_s=self._backlog.retry_after_s(job.job_class),
+                retry_after_s=self._horizon.sight(job.region).backlog.retry_after_s(job.job_class),
             ) from error
-        except Unavailable as error:
-            self._metrics.refused["unavailable"] += 1
-            raise Unavailable("the queue did not confirm; nothing was accepted") from error
+        except Unavailable as fault:
+            self._horizon.missed(job.region, fault)
+            raise type(fault)(f"the queue of {job.region} did not confirm; nothing was accepted") from fault
+        self._horizon.took(job.region)
 
     def _note(self, job: Job) -> None:
         submission = job.submission
         language = submission.language.value
-        self._backlog.count(job.job_class)
+        self._horizon.sight(job.region).backlog.count(job.job_class)
         self._metrics.accepted[job.job_class.value, language] += 1
+        self._metrics.placed[job.region, job.placed] += 1
         self._listing.add(job.id, job.user_id, language, submission.variant, job.region, job.created_at_ms)
 
-    async def check_room(self, submissions: Sequence[Submission], who: Caller) -> None:
-        """Before a batch: whether its classes have room for all of it. Raises ``Refused``."""
-        await self._backlog.refresh(fresh_s=0.0)
-        for job_class in Class:
-            count = sum(class_of(submission.priority, who.tier) is job_class for submission in submissions)
-            if count > self._backlog.room(job_class):
+    async def check_room(self, submissions: Sequence[Submission], who: Caller, queue: Placed | None) -> None:
+        """Before a batch: whether the queues have room for all of it. Raises ``Refused`` or ``Unavailable``."""
+        if self._horizon.home.answers:
+            await self._horizon.home.backlog.refresh(fresh_s=0.0)
+        wanted = Counter(
+            (self._placed(submission, queue).region, class_of(submission.priority, who.tier))
+            for submission in submissions
+        )
+        for (region, job_class), count in wanted.items():
+            backlog = self._horizon.sight(region).backlog
+            if count > backlog.room(job_class):
                 self._metrics.refused[Reason.QUEUE_FULL.value] += 1
                 raise Refused(
-                    f"the {job_class} queue has no room for {count} more",
+                    f"the {job_class} queue of {region} has no room for {count} more",
                     reason=Reason.QUEUE_FULL,
-                    retry_after_s=self._backlog.retry_after_s(job_class),
+                    retry_after_s=backlog.retry_after_s(job_class),
                 )
+
+    def _placed(self, submission: Submission, queue: Placed | None) -> Placed:
+        return queue or self._horizon.place(submission.region, submission.language)
 
     async def give_up(self, submission: Submission, *, who: Caller, execution_id: str, message: str) -> None:
         """One of a batch that found no room after all: its end is stored, so that the batch tells of it."""
-        job = self._job(submission, who, execution_id, "")
+        job = self._job(submission, who, execution_id, "", self._horizon.place_record())
         await self.settle(unrun(queued_of(job), State.FAILED, Cause.PLATFORM, message, self._gateway, self._now_ms()))
 
-    async def settle(self, result: Result, *, everywhere: bool = False) -> bool:
+    async def settle(self, result: Result) -> bool:
         """Store an end that no runner brings; False when there is one already. Whoever waits is told.
 
-        *everywhere*: it is not known which gateway accepted it, so all of the region's are told.
+        Its region is that of the queue. Without a gateway in it, it is not known which one accepted it, so all of ours
+        are told.
         """
-        subject = results_subject(self._region.name, result.execution_id)
+        subject = results_subject(result.region, result.execution_id)
         if not await self._bus.store_first(subject, wire.pack(result)):
             return False
-        await self._feeds.end(result, self._region.gateways if everywhere else (result.gateway,))
+        await self._feeds.end(result, (result.gateway,) if result.gateway else self._region.gateways)
         return True

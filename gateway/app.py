@@ -18,15 +18,14 @@ from aiohttp import WSCloseCode, web
 from gateway import routes, tls
 from gateway.admission import Admission
 from gateway.archive import Archive
-from gateway.backlog import Backlog
 from gateway.desk import Desk
 from gateway.feed import Feed
 from gateway.feeds import Feeds
 from gateway.handlers.about import gauges
+from gateway.horizon import Horizon
 from gateway.listing import Listing
 from gateway.metrics import Exposition, Metrics
 from gateway.records import Records
-from gateway.roster import Roster
 from gateway.settings import Settings, gateway_name
 from gateway.waiting import tell_waiting
 from gateway.warden import EVERY_S, Warden
@@ -35,16 +34,19 @@ from jobs.errors import ConfigFault, Unavailable, WireFault
 from jobs.limits import BODY_BYTES
 from jobs.region import Region
 from jobs.service import life, logs
+from jobs.service.atlas import Atlas, make_atlas
 from jobs.service.bus import ApiError, Bus
 from jobs.service.certificates import Certificate
 from jobs.service.connections import connect
 from jobs.service.https import HttpsSite
+from jobs.service.registration import gateway_service, make_registration
 from jobs.service.settings import load_region
-from jobs.service.streams_there import need, restore_output
+from jobs.service.streams_there import NEED_WAIT_S, need, restore_output
 from jobs.states import State
 
 log = logging.getLogger("gateway")
 
+NEED_AFAR_S = 5.0  #: home's streams are waited for so long where neighbours can take jobs meanwhile
 SHUTDOWN_S = 3.0  #: for answers that are being written when everything else is over
 
 
@@ -72,16 +74,17 @@ async def serve(
     region = load_region(settings.region_file, settings.region)
     name = gateway_name(settings, region)
     certificate = tls.certificate_of(settings)
-    bus = await connect(settings, role="gateway", name=f"gateway-{name}", no_echo=True)
+    others = settings.nats_fallback_urls
+    bus = await connect(settings, role="gateway", name=f"gateway-{name}", no_echo=True, fallback=others)
     async with AsyncExitStack() as cleanup:
         cleanup.push_async_callback(bus.close)
-        await need(bus, streams.serving(region), region=region.name)
-        await restore_output(bus, region)
-        await tell_waiting(bus, region)
-        desk = make_desk(settings, bus, region, name)
+        atlas = make_atlas(settings, region)
+        desk = make_desk(settings, bus, region, name, atlas)
         tasks = life.Tasks()
         cleanup.push_async_callback(tasks.cancel)
+        await _find_streams(desk)
         await start(desk, tasks)
+        tasks.start(atlas.keep_up(), "atlas")
         cleanup.push_async_callback(desk.feeds.close)
         runner = web.AppRunner(
             make_app(desk),
@@ -95,11 +98,17 @@ async def serve(
         url = await _listen(runner, settings, certificate)
         if certificate is not None:
             tls.keep_up(certificate, tasks, desk.metrics, renewed)
+        registration = make_registration(
+            settings,
+            gateway_service(settings, region=region.name, name=name, listens_at=url, public_url=settings.public_url),
+        )
+        tasks.start(registration.keep_up(), "consul")
         life.settle_memory()
         logs.event(log, "gateway_ready", url=url, region=region.name, gateway=name)
         if on_ready is not None:
             on_ready(url)
         await life.first(stop.wait(), tasks.failed.wait())
+        await registration.leave()
         await _leave(desk, runner)
     logs.event(log, "gateway_stopped", gateway=name)
 
@@ -109,6 +118,7 @@ def make_desk(
     bus: Bus,
     region: Region,
     gateway: str,
+    atlas: Atlas,
     *,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     now_s: Callable[[], float] = time.monotonic,
@@ -129,15 +139,14 @@ def make_desk(
             entry.state, entry.version = State.RUNNING, feed.running.version
 
     feeds = Feeds(bus=bus, region=region.name, gateway=gateway, on_end=on_end, on_change=on_change)
-    roster = Roster(region=region.name, now_s=now_s)
-    backlog = Backlog(bus=bus, region=region, roster=roster, now_s=now_s)
+    horizon = Horizon(bus=bus, region=region, atlas=atlas, now_s=now_s)
     admission = Admission(
         bus=bus,
         region=region,
         gateway=gateway,
         feeds=feeds,
         listing=listing,
-        backlog=backlog,
+        horizon=horizon,
         metrics=metrics,
         now_ms=now_ms,
     )
@@ -147,14 +156,13 @@ def make_desk(
         gateway=gateway,
         bus=bus,
         feeds=feeds,
-        archive=Archive(bus=bus, region=region.name, feeds=feeds),
-        roster=roster,
-        backlog=backlog,
+        archive=Archive(bus=bus, feeds=feeds, horizon=horizon),
+        horizon=horizon,
         admission=admission,
         listing=listing,
-        records=Records(bus=bus, region=region.name),
+        records=Records(bus=bus, horizon=horizon),
         metrics=metrics,
-        exposition=Exposition(metrics, lambda: gauges(backlog, roster, feeds)),
+        exposition=Exposition(metrics, lambda: gauges(horizon, feeds)),
         now_ms=now_ms,
     )
 
@@ -163,13 +171,28 @@ async def start(desk: Desk, tasks: life.Tasks) -> None:
     """Hear runners and output, and keep up what must be kept up."""
     await desk.feeds.start()
     desk.bus.on_reconnect(desk.lost_streams.set)
-    await desk.roster.start(desk.bus)
+    await desk.horizon.start()
     warden = Warden(
         bus=desk.bus, region=desk.region, admission=desk.admission, archive=desk.archive, now_ms=desk.now_ms
     )
     tasks.start(desk.feeds.keep_up(), "feeds")
+    tasks.start(desk.horizon.keep_up(), "horizon")
     tasks.start(_watch(warden), "warden")
     tasks.start(_restore_streams(desk), "streams")
+
+
+async def _find_streams(desk: Desk) -> None:
+    """Home's streams are there; or home is away, and there are neighbours to place jobs with until it is back."""
+    away_s = NEED_AFAR_S if desk.bus.at_home and desk.horizon.others else 0.0 if desk.horizon.others else NEED_WAIT_S
+    try:
+        await need(desk.bus, streams.serving(desk.region), region=desk.region.name, wait_s=away_s)
+        await restore_output(desk.bus, desk.region)
+        await tell_waiting(desk.bus, desk.region)
+    except Unavailable as fault:
+        if not desk.horizon.others:
+            raise
+        log.warning("action=home_is_away fault=%s", fault)
+        desk.lost_streams.set()
 
 
 async def _restore_streams(desk: Desk) -> None:
@@ -180,6 +203,7 @@ async def _restore_streams(desk: Desk) -> None:
         try:
             await restore_output(desk.bus, desk.region)
             await tell_waiting(desk.bus, desk.region)
+            desk.feeds.tell_waiting()
         except (Unavailable, ApiError) as fault:
             log.warning("action=streams_not_restored fault=%s", fault)
             desk.lost_streams.set()

@@ -10,12 +10,11 @@ from aiohttp import web
 
 from gateway.admission import Admission
 from gateway.archive import Archive
-from gateway.backlog import Backlog
 from gateway.feeds import Feeds
+from gateway.horizon import Horizon
 from gateway.listing import Listing
 from gateway.metrics import Exposition, Metrics
 from gateway.records import Records
-from gateway.roster import Roster
 from gateway.settings import Settings
 from jobs.region import Region
 from jobs.service.bus import Bus
@@ -36,8 +35,7 @@ class Desk:
     bus: Bus
     feeds: Feeds
     archive: Archive
-    roster: Roster
-    backlog: Backlog
+    horizon: Horizon
     admission: Admission
     listing: Listing
     records: Records

@@ -33,6 +33,7 @@ class Feed:
         "chunks",
         "durable",
         "id",
+        "kept_in",
         "listeners",
         "mended",
         "mending",
@@ -61,6 +62,7 @@ class Feed:
         self.mended = 0  #: the number that was missing when mending was last tried
         self.durable = True  #: the queue has it; False only while that is being asked
         self.said = True  #: others can know of it: ``Queued`` is out, or need not be any more
+        self.kept_in = ""  #: the region whose stream keeps its output; empty: ours
         self.shed = False  #: chunks are not kept at present; a listener has them mended first
         self._retold: list[Chunk] | None = None
 

@@ -32,6 +32,7 @@ KEEP_BYTES = 256 << 20  #: output and results kept at most
 SILENT_S = 5.0  #: a live feed that has said nothing for so long is held against the results
 CHECKS_A_SWEEP = 100
 SWEEP_S = 1.0
+HEARD_AFAR_S = (0.3, 1.0)  #: pauses in which a new subscription has surely reached another region
 
 
 class Feeds:
@@ -91,7 +92,21 @@ class Feeds:
             end = await self._bus.subscribe(f"output.*.{feed.id}", self.on_message)
             self._chore(self._end_with(feed, end))
             await self.mend(feed)
+            if self._is_afar(feed):
+                self._chore(self._mend_again(feed))
         return known
+
+    def _is_afar(self, feed: Feed) -> bool:
+        """Whether what is said of it comes from another region."""
+        running_in = feed.running.region if feed.running is not None else self._region
+        queued_in = feed.queued.region if feed.queued is not None else self._region
+        return {feed.kept_in or self._region, queued_in, running_in} != {self._region}
+
+    async def _mend_again(self, feed: Feed) -> None:
+        """That we listen is known in another region a moment later only: what was said in between was kept."""
+        for pause_s in HEARD_AFAR_S:
+            await asyncio.sleep(pause_s)
+            await self.mend(feed)
 
     def forget(self, execution_id: str) -> None:
         """It was not accepted after all."""
@@ -163,7 +178,7 @@ class Feeds:
             return
         feed.mending, feed.mended = True, feed.missing
         try:
-            for data in await self._bus.all(output_stream(self._region), f"output.*.{feed.id}"):
+            for data in await self._bus.all(output_stream(feed.kept_in or self._region), f"output.*.{feed.id}"):
                 self.tell(feed, wire.unpack(data))
         except (Unavailable, WireFault) as fault:
             log.debug("action=mend_failed execution_id=%s fault=%s", feed.id, fault)
@@ -176,7 +191,8 @@ class Feeds:
         if feed.result is not None or not self._bus.connected:
             return
         try:
-            data = await self._bus.last(results_stream(self._region), results_subject(self._region, feed.id))
+            region = feed.queued.region if feed.queued is not None else self._region
+            data = await self._bus.last(results_stream(region), results_subject(region, feed.id))
             if data is not None:
                 self.tell(feed, Ended(execution_id=feed.id, result=wire.unpack_as(Result, data)))
         except (Unavailable, WireFault) as fault:
@@ -190,6 +206,17 @@ class Feeds:
             self.tell(feed, event)
         for gateway in gateways:
             self._bus.publish(output_subject(gateway, result.execution_id), wire.pack(event))
+
+    def tell_waiting(self) -> int:
+        """Say ``Queued`` again of what was placed in other regions and has not ended; how many. Our region's stream of
+        output was lost, and our region's queues do not have them."""
+        told = 0
+        for feed in self._feeds.values():
+            queued = feed.queued if feed.result is None else None
+            if queued is not None and queued.gateway == self._gateway and queued.region != self._region:
+                self._bus.publish(output_subject(self._gateway, feed.id), wire.pack(queued))
+                told += 1
+        return told
 
     def check_all_soon(self) -> None:
         """After an outage any feed may have missed its end."""

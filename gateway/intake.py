@@ -51,11 +51,29 @@ ARGS_AND_ENV_BYTES = 1 << 20  #: all of both: well below what the kernel takes a
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What a submission is held against: the offers by language, newest version first, and the regions' names."""
+    """What a submission is held against: the offers by language, newest version first, and the regions' names.
+
+    *elsewhere*: what the other regions offer, for languages that are not offered here. *named*: what a submission that
+    names a region is held against instead.
+    """
 
     offers: Mapping[Language, tuple[Offer, ...]] = field(default_factory=dict)
     settled: bool = False  #: what is offered has not grown for a while, so that what is missing is missing
     regions: tuple[str, ...] = ()
+    elsewhere: Mapping[Language, tuple[Offer, ...]] = field(default_factory=dict)
+    named: Mapping[str, Known] = field(default_factory=dict)
+
+    def of(self, language: Language) -> tuple[Offer, ...]:
+        return self.offers.get(language) or self.elsewhere.get(language, ())
+
+    def languages(self) -> tuple[Language, ...]:
+        return tuple(language for language in Language if self.of(language))
+
+    def at(self, region: str) -> Known:
+        """For a submission that asks for *region*: elsewhere counts for ``auto`` only."""
+        if region == "home":
+            return self.named.get(self.regions[0], self) if self.regions else self
+        return self.named.get(region, self)
 
 
 def submission(body: Any, known: Known, *, tier: Tier = Tier.PREMIUM) -> Submission:
@@ -84,6 +102,8 @@ def batch(body: Any, known: Known, *, tier: Tier = Tier.PREMIUM) -> tuple[Submis
 
 
 def _submission(fields: Fields, known: Known, ceiling: Limits) -> Submission:
+    region = _region(fields, known)
+    known = known.at(region)
     language = _language(fields, known)
     version, variant, offers = _installation(fields, language, known)
     code, files, entry = _program(fields)
@@ -109,7 +129,7 @@ def _submission(fields: Fields, known: Known, ceiling: Limits) -> Submission:
         compare=fields.choice("compare", Compare, Compare.LINES),
         outputs=_outputs(fields),
         priority=fields.choice("priority", Priority, Priority.NORMAL),
-        region=_region(fields, known),
+        region=region,
         webhook=_webhook(fields),
         interactive=interactive,
         tty=_tty(fields, interactive),
@@ -135,8 +155,8 @@ def _language(fields: Fields, known: Known) -> Language | None:
     if language is None:
         fields.fault("language", f"{shown(name)} is not known", _nearest_language(name, names))
         return None
-    if known.settled and language not in known.offers:
-        offered = ", ".join(known.offers) or "none"
+    if known.settled and not known.of(language):
+        offered = ", ".join(known.languages()) or "none"
         fields.fault("language", f"no runner here offers {language}", f"use one that is offered: {offered}")
     return language
 
@@ -149,7 +169,7 @@ def _nearest_language(name: str, names: str) -> str:
 
 def _installation(fields: Fields, language: Language | None, known: Known) -> tuple[str, str, tuple[Offer, ...]]:
     """Version and variant as asked for, and the offers that they fit."""
-    offers = known.offers.get(language, ()) if language is not None else ()
+    offers = known.of(language) if language is not None else ()
     version, variant = fields.text("version", "*").strip(), fields.text("variant")
     if not _VERSION.fullmatch(version):
         fields.fault("version", f"{shown(version)} is no version", 'send a prefix such as "3" or "3.11", or "*"')

@@ -37,6 +37,7 @@ class Metrics:
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  #: by route and status
         self.accepted: Counter[tuple[str, str]] = Counter()  #: by class and language
+        self.placed: Counter[tuple[str, str]] = Counter()  #: by the queue's region and why that one
         self.refused: Counter[str] = Counter()  #: by reason
         self.listeners = 0  #: WebSockets and event streams
         self.certificate_left_s: Callable[[], float] | None = None  #: None: plain HTTP
@@ -70,6 +71,12 @@ class Metrics:
         for (job_class, language), count in self.accepted.items():
             accepted.add_metric([job_class, language], count)
         yield accepted
+        placed = CounterMetricFamily(
+            "yurt_gateway_placed", "Accepted jobs, by where they were queued", labels=["region", "reason"]
+        )
+        for (region, reason), count in self.placed.items():
+            placed.add_metric([region, reason], count)
+        yield placed
         refused = CounterMetricFamily("yurt_gateway_refused", "Refused submissions", labels=["reason"])
         for reason, count in self.refused.items():
             refused.add_metric([reason], count)

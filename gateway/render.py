@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from gateway.feed import Feed
+from gateway.placement import told
 from jobs.events import Queued, Running
 from jobs.result import CaseResult, CompileReport, OutputFile, Result, Usage
 from jobs.states import State
@@ -48,9 +50,15 @@ def output(data: bytes, base64: bool) -> str:
     return _base64.b64encode(data).decode() if base64 else data.decode("utf-8", "replace")
 
 
+def of(feed: Feed, base64: bool = False) -> dict[str, Any]:
+    """An execution, as far as it is."""
+    return ended(feed.result, base64) if feed.result is not None else unended(feed.id, feed.queued, feed.running)
+
+
 def ended(result: Result, base64: bool = False) -> dict[str, Any]:
     """An execution that has ended."""
     time = result.timeline
+    ran_in = result.region if time.started_at_ms is not None else None
     return {
         "execution_id": result.execution_id,
         "status": result.state.value,
@@ -58,6 +66,7 @@ def ended(result: Result, base64: bool = False) -> dict[str, Any]:
         "version": result.version,
         "variant": result.variant,
         "region": result.region,
+        "placement": told(result.queue or result.region, result.placed, ran_in),
         "runner": result.runner,
         "attempt": result.attempt,
         "verdict": result.verdict,
@@ -94,6 +103,7 @@ def unended(execution_id: str, queued: Queued | None, running: Running | None) -
         version = queued.version
     created_at_ms = queued.created_at_ms if queued is not None else None
     started_at_ms = running.started_at_ms if running is not None else None
+    ran_in = running.region if running is not None else None
     waited = started_at_ms - created_at_ms if started_at_ms is not None and created_at_ms is not None else None
     return {
         "execution_id": execution_id,
@@ -101,7 +111,8 @@ def unended(execution_id: str, queued: Queued | None, running: Running | None) -
         "language": queued.language if queued is not None else None,
         "version": version,
         "variant": queued.variant if queued is not None else None,
-        "region": running.region if running is not None else queued.region if queued is not None else None,
+        "region": ran_in or (queued.region if queued is not None else None),
+        "placement": told(queued.region, queued.placed, ran_in) if queued is not None else None,
         "runner": running.runner if running is not None else None,
         "attempt": running.attempt if running is not None else None,
         **dict.fromkeys(_OF_THE_END),

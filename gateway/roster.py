@@ -1,4 +1,4 @@
-"""Who is there to run things: the runners of the region, as their beats tell, and what they offer together."""
+"""Who is there to run things: the runners of one region, as their beats tell, and what they offer together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jobs import wire
 from jobs.errors import WireFault
 from jobs.events import BEAT_S, Beat, Offer
 from jobs.languages import NAMING, Language, version_key
-from jobs.service.bus import Bus, Message
 
 DEAD_AFTER_S = 3 * BEAT_S + 0.5  #: three beats were missed
+FRESH_S = 0.25  #: how long the answer to who runs what is good for, if no runner comes or goes
 SETTLED_AFTER_S = 15.0  #: nothing new was offered for so long: what is missing is missing
 
 
@@ -33,24 +33,31 @@ class Roster:
         self._ever: dict[Language, dict[str, Offer]] = {}  #: whatever was offered since we are here
         self._grown_at_s = now_s()
         self._known: Known | None = None
+        self._listens_since_s = now_s()
+        self._running: frozenset[str] = frozenset()
+        self._running_until_s = 0.0
 
-    async def start(self, bus: Bus) -> None:
-        await bus.subscribe(f"runners.{self._region}.*", self.on_message)
-
-    def on_message(self, message: Message) -> None:
+    def on_data(self, data: bytes) -> None:
         try:
-            self.hear(wire.unpack_as(Beat, message.data))
+            self.hear(wire.unpack_as(Beat, data))
         except WireFault:
             return  # a newer runner's: it will not be counted on
 
+    def listen_anew(self) -> None:
+        """Beats were missed, by our own fault: silence so far says nothing of the runners."""
+        self._listens_since_s = self._now_s()
+
     def hear(self, beat: Beat) -> None:
+        before = self._runners.get(beat.runner)
         if beat.leaving:
             self._runners.pop(beat.runner, None)
+            self._running_until_s = 0.0
             return
-        before = self._runners.get(beat.runner)
         self._runners[beat.runner] = _Runner(beat, self._now_s())
         if before is None or before.beat.offers != beat.offers:
             self._learn(beat)
+        if before is None or before.beat.offers != beat.offers or before.beat.draining != beat.draining:
+            self._running_until_s = 0.0
 
     def _learn(self, beat: Beat) -> None:
         self._known = None
@@ -78,6 +85,19 @@ class Roster:
             offers = {language: _newest_first(by_version.values()) for language, by_version in self._ever.items()}
             self._known = Known(offers=offers, settled=settled, regions=(self._region,))
         return self._known
+
+    def runs(self, language: Language) -> bool:
+        """Whether a living runner, which is not about to leave, offers it."""
+        now_s = self._now_s()
+        if now_s >= self._running_until_s:
+            staying = (beat for beat in self.living() if not beat.draining)
+            self._running = frozenset(offer.language for beat in staying for offer in beat.offers)
+            self._running_until_s = now_s + FRESH_S
+        return language.value in self._running
+
+    def may_run(self, language: Language) -> bool:
+        """As ``runs``; and who has not been listened to for long enough may be there too."""
+        return self._now_s() - self._listens_since_s <= DEAD_AFTER_S or self.runs(language)
 
     def can_run(self) -> bool:
         return any(beat.offers and not beat.draining for beat in self.living())

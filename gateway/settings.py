@@ -15,6 +15,7 @@ from jobs.service.connections import Connections
 class Settings(Connections):
     host: str = "127.0.0.1"
     port: int = 8080
+    nats_fallback_urls: tuple[str, ...] = ()  #: other regions' NATS servers, nearest first, while home's are all away
     gateway: str = ""  #: the name output comes back under; empty: the region's first
     public_url: str = ""  #: what callers reach us by, for ``websocket_url``; empty: what the request was sent to
     tls_cert_file: Path | None = None  #: HTTPS: the certificate, then those that vouch for it, in PEM; may be replaced

@@ -1,4 +1,4 @@
-"""Every accepted job ends: the warden ends those that nobody else will.
+"""Every accepted job ends: the warden ends those in its region's queues that nobody else will.
 
 Theory of operation. Runners settle what they take. Two kinds of job are left: one that no runner ever took (there is
 none, or none for its language), and one whose runners were lost until the server stopped delivering it. Every few
@@ -7,7 +7,8 @@ message that was never delivered and is past its start-by time (with a grace, fo
 becomes *expired*. One that was delivered is left alone for as long as its attempts may take at most; past that it
 becomes *failed*, cause *lost runner*, as does one that the server says it has given up (its advisory is kept in the
 dead stream). The result is stored first, and the first result wins; only then is the message deleted. So it does no
-harm when every gateway has a warden, or when a runner comes back in the middle of it.
+harm when every gateway has a warden, or when a runner comes back in the middle of it. What this gateway has placed in
+another region's queue is for the wardens there.
 """
 
 from __future__ import annotations
@@ -92,11 +93,8 @@ class Warden:
 
     async def _delivered(self, stream: str) -> int:
         """The newest message of the stream that any of its consumers has delivered."""
-        newest = 0
-        for fleet in self._region.fleets:
-            info = await self._bus.api(f"CONSUMER.INFO.{stream}.{fleet.name}")
-            newest = max(newest, int(info["delivered"]["stream_seq"]))
-        return newest
+        consumers = (await self._bus.api(f"CONSUMER.LIST.{stream}"))["consumers"] or ()
+        return max((int(info["delivered"]["stream_seq"]) for info in consumers), default=0)
 
     async def _message(self, stream: str, which: dict[str, Any]) -> dict[str, Any] | None:
         try:
@@ -135,7 +133,7 @@ class Warden:
         return stored
 
     async def _result(self, job: Job, *, given_up: bool) -> Result:
-        feed = await self._archive.find(job.id)
+        feed = (await self._archive.search(job.id)).feed
         running = feed.running if feed is not None else None
         queued = queued_of(job)
         if running is None and not given_up:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from gateway import openapi, pages, query, render
-from gateway.backlog import Backlog
 from gateway.desk import Desk
 from gateway.feeds import Feeds
-from gateway.roster import Roster
+from gateway.horizon import Horizon, Sight
 from jobs.errors import Unavailable
+
+REFRESH_S = 0.5  #: more is not worth waiting for: what was seen last is told
 
 _NONE: frozenset[str] = frozenset()
 
@@ -22,27 +25,39 @@ _NONE: frozenset[str] = frozenset()
 async def languages(desk: Desk, request: web.Request) -> web.Response:
     """``GET /api/v1/languages``"""
     query.read(request.rel_url.raw_query_string, _NONE)
-    return _json(desk.roster.languages())
+    return _json(desk.horizon.home.roster.languages())
 
 
 async def regions(desk: Desk, request: web.Request) -> web.Response:
-    """``GET /api/v1/regions``"""
+    """``GET /api/v1/regions``: home, then its neighbours, nearest first, as they were last seen."""
     query.read(request.rel_url.raw_query_string, _NONE)
-    healthy = desk.bus.connected and desk.roster.can_run()
-    try:
-        await desk.backlog.refresh()
-    except Unavailable:
-        healthy = False
-    _, running, _ = desk.roster.capacity()
-    row = {
-        "region": desk.region.name,
-        "healthy": healthy,
-        "rtt_ms": round(desk.backlog.rtt_ms, 3) if desk.backlog.rtt_ms is not None else None,
-        "queue_depth": max(desk.backlog.depth() - running, 0),
+    await _refresh(desk)
+    return _json([_row(desk, sight) for sight in desk.horizon.regions])
+
+
+def _row(desk: Desk, sight: Sight) -> dict[str, Any]:
+    _, running, _ = sight.roster.capacity()
+    is_home = sight is desk.horizon.home
+    why = "this gateway has no connection to NATS" if not desk.bus.connected else sight.why_unhealthy
+    return {
+        "region": sight.name,
+        "healthy": why is None,
+        "rtt_ms": round(sight.rtt_ms, 3) if sight.rtt_ms is not None else None,
+        "queue_depth": max(sight.backlog.depth() - running, 0),
         "running": running,
-        "runners": len(desk.roster.living()),
+        "runners": len(sight.roster.living()),
+        "home": is_home,
+        "url": desk.settings.public_url if is_home else sight.neighbour.url if sight.neighbour is not None else "",
+        "why": why,
     }
-    return _json([row])
+
+
+async def _refresh(desk: Desk) -> None:
+    """Home's queue as of now, where it answers; the others are looked at in the background."""
+    if desk.horizon.home.answers and desk.bus.connected:
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(REFRESH_S):
+                await desk.horizon.home.backlog.refresh()
 
 
 async def alive(desk: Desk, request: web.Request) -> web.Response:
@@ -51,22 +66,33 @@ async def alive(desk: Desk, request: web.Request) -> web.Response:
 
 
 async def ready(desk: Desk, request: web.Request) -> web.Response:
-    """``GET /readyz``: jobs can be taken, and somebody is there to run them."""
+    """``GET /readyz``: jobs can be taken, at home or by a neighbour, and somebody is there to run them."""
+    takers = [sight.name for sight in desk.horizon.regions if sight.healthy]
     faults = []
     if desk.leaving.begun:
         faults.append("this gateway is stopping")
     if not desk.bus.connected:
         faults.append("NATS is away")
-    if not desk.roster.can_run():
-        faults.append("no living runner offers a language")
-    body = {"status": "ready" if not faults else "not ready", "region": desk.region.name, "faults": faults}
+    if not takers:
+        faults += [_fault(desk, sight) for sight in desk.horizon.regions]
+    body = {
+        "status": "ready" if not faults else "not ready",
+        "region": desk.region.name,
+        "takes_jobs": takers,
+        "home": desk.horizon.home.why_unhealthy or "ready",
+        "faults": faults,
+    }
     return _json(body, status=503 if faults else 200)
+
+
+def _fault(desk: Desk, sight: Sight) -> str:
+    why = sight.why_unhealthy or ""
+    return why if sight is desk.horizon.home else f"{sight.name}: {why}"
 
 
 async def metrics(desk: Desk, request: web.Request) -> web.Response:
     """``GET /metrics``"""
-    with contextlib.suppress(Unavailable):
-        await desk.backlog.refresh()
+    await _refresh(desk)
     return web.Response(body=desk.exposition.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -85,12 +111,13 @@ async def page(desk: Desk, request: web.Request) -> web.Response:
     return pages.front()
 
 
-def gauges(backlog: Backlog, roster: Roster, feeds: Feeds) -> Iterator[Metric]:
+def gauges(horizon: Horizon, feeds: Feeds) -> Iterator[Metric]:
     """What is read at the moment of a scrape."""
+    roster = horizon.home.roster
     depth = GaugeMetricFamily(
         "code_runner_queue_depth", "Jobs waiting or running, by class", labels=["queue", "language"]
     )
-    for (job_class, language), count in backlog.depths.items():
+    for (job_class, language), count in horizon.home.backlog.depths.items():
         depth.add_metric([job_class.value, language], count)
     yield depth
     warm = GaugeMetricFamily("code_runner_warm_containers", "Warm sandboxes", labels=["language"])
@@ -98,8 +125,26 @@ def gauges(backlog: Backlog, roster: Roster, feeds: Feeds) -> Iterator[Metric]:
         warm.add_metric([language], count)
     yield warm
     yield GaugeMetricFamily("yurt_gateway_runners", "Living runners", value=len(roster.living()))
+    yield from _region_gauges(horizon)
     yield GaugeMetricFamily("yurt_gateway_feeds", "Executions held in memory", value=len(feeds))
     yield GaugeMetricFamily("yurt_gateway_feed_bytes", "Output and results held in memory", value=feeds.bytes)
+
+
+def _region_gauges(horizon: Horizon) -> Iterator[Metric]:
+    figures: tuple[tuple[str, str, Callable[[Sight], float | None]], ...] = (
+        ("healthy", "Whether jobs can be taken and run there", lambda sight: float(sight.healthy)),
+        ("rtt_seconds", "Round trip to its JetStream", lambda sight: sight.rtt_ms and sight.rtt_ms / 1000),
+        ("queue_depth", "Jobs waiting or running", lambda sight: sight.backlog.depth()),
+        ("running", "Jobs that its runners have", lambda sight: sight.roster.capacity()[1]),
+        ("runners", "Living runners", lambda sight: len(sight.roster.living())),
+    )
+    for name, description, read in figures:
+        family = GaugeMetricFamily(f"yurt_gateway_region_{name}", description, labels=["region"])
+        for sight in horizon.regions:
+            value = read(sight)
+            if value is not None:
+                family.add_metric([sight.name], value)
+        yield family
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:

@@ -9,12 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway import intake, query, records, render
+from gateway import intake, once, query, records, render
 from gateway.admission import Caller, caller, new_id
-from gateway.archive import is_id
+from gateway.archive import is_id, say_silent
 from gateway.body import read_json
 from gateway.desk import Desk
-from gateway.handlers.executions import checked_key, correlation, websocket_url
+from gateway.handlers.executions import correlation, websocket_url
+from gateway.placement import AUTO, Placed
 from gateway.warden import GRACE_S
 from jobs.errors import NotFound, Refused, Unavailable, YurtError
 from jobs.states import FINAL, State
@@ -38,24 +39,29 @@ async def submit(desk: Desk, request: web.Request) -> web.Response:
     query.read(request.rel_url.raw_query_string, _NONE)
     body = await read_json(request)
     who = caller()
-    submissions = intake.batch(body, desk.roster.known, tier=who.tier)
-    batch, missing = await _batch(desk, request, body, submissions, who)
+    submissions = intake.batch(body, desk.horizon.known, tier=who.tier)
+    batch, missing, queue = await _batch(desk, request, body, submissions, who)
     if missing:
-        await desk.admission.check_room([submission for _, submission in missing], who)
-        await desk.records.add_batch(batch)
-        await _accept_all(desk, missing, who, correlation(request))
+        await desk.admission.check_room([submission for _, submission in missing], who, queue)
+        await desk.records.add_batch(batch, (queue or desk.horizon.place_record()).region)
+        await _accept_all(desk, missing, who, correlation(request), queue)
     return _accepted(desk, request, batch)
 
 
 async def _batch(
     desk: Desk, request: web.Request, body: Any, submissions: Sequence[Submission], who: Caller
-) -> tuple[records.Batch, list[Pair]]:
-    """The batch, and those of it that are still to be queued: all, or, for a repeated key, what nobody knows of."""
-    key, first = request.headers.get("Idempotency-Key"), True
-    batch_id = new_id(desk.now_ms())
+) -> tuple[records.Batch, list[Pair], Placed | None]:
+    """The batch, and those of it that are still to be queued: all, or, for a repeated key, what nobody knows of.
+
+    With a key all of it that may run anywhere goes to the queues of one region, so that these know a repeat.
+    """
+    key, first = once.key_of(request), True
+    batch_id, queue = new_id(desk.now_ms()), None
     if key is not None:
-        batch_id = records.id_of_key(who.user_id, checked_key(key), kind="batch")
-        first = await desk.records.claim_key(batch_id, records.digest(body))
+        batch_id = records.id_of_key(who.user_id, key, kind="batch")
+        queue, first = await once.claim(
+            desk, batch_id, body, lambda tried: desk.horizon.place_record(without=tried), set()
+        )
     batch = records.Batch(
         id=batch_id,
         user_id=who.user_id,
@@ -64,12 +70,14 @@ async def _batch(
     )
     pairs = list(zip(batch.execution_ids, submissions, strict=True))
     if first:
-        return batch, pairs
+        return batch, pairs, queue
     feeds = [await desk.archive.find(execution_id) for execution_id in batch.execution_ids]
-    return batch, [pair for pair, feed in zip(pairs, feeds, strict=True) if feed is None or not feed.durable]
+    return batch, [pair for pair, feed in zip(pairs, feeds, strict=True) if feed is None or not feed.durable], queue
 
 
-async def _accept_all(desk: Desk, pairs: Sequence[Pair], who: Caller, correlation_id: str) -> None:
+async def _accept_all(
+    desk: Desk, pairs: Sequence[Pair], who: Caller, correlation_id: str, queue: Placed | None
+) -> None:
     """Queue them, a few at a time. Raises what stopped it when not one was accepted, and ``Unavailable`` always: then
     the same call with the same ``Idempotency-Key`` queues the rest."""
     turn = asyncio.Semaphore(AT_ONCE)
@@ -78,7 +86,12 @@ async def _accept_all(desk: Desk, pairs: Sequence[Pair], who: Caller, correlatio
         async with turn:
             try:
                 await desk.admission.accept(
-                    submission, who=who, execution_id=execution_id, correlation_id=correlation_id
+                    submission,
+                    who=who,
+                    execution_id=execution_id,
+                    correlation_id=correlation_id,
+                    fixed=True,
+                    queue=queue if submission.region == AUTO else None,
                 )
             except (Refused, Unavailable) as error:
                 return error
@@ -163,12 +176,12 @@ async def _groups(desk: Desk, batch: records.Batch, base64: bool) -> AsyncIterat
 
 
 async def _one(desk: Desk, batch: records.Batch, execution_id: str, base64: bool) -> dict[str, Any]:
-    feed = await desk.archive.find(execution_id)
-    if feed is not None and feed.result is not None:
-        return render.ended(feed.result, base64)
-    if feed is not None:
-        return render.unended(execution_id, feed.queued, feed.running)
+    found = await desk.archive.search(execution_id)
+    if found.feed is not None:
+        return render.of(found.feed, base64)
     unknown = render.unended(execution_id, None, None)
+    if found.silent:
+        return unknown | {"message": f"{say_silent(found.silent)}; it may be known there."}
     if desk.now_ms() - batch.created_at_ms > (desk.region.delivery.start_by_s + GRACE_S) * 1000:
         unknown |= {"status": State.EXPIRED.value, "message": "It was never queued, or its result is kept no longer."}
     return unknown

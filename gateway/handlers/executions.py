@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from aiohttp import web
 
-from gateway import intake, query, records, render
-from gateway.admission import Caller, caller, new_id
+from gateway import intake, once, query, render
+from gateway.admission import caller, new_id
 from gateway.body import read_json
 from gateway.desk import Desk
 from gateway.feed import Feed
+from gateway.placement import Why, told
 from gateway.problems import request_id
 from jobs import wire
 from jobs.ends import unrun
-from jobs.errors import Conflict, Fault, InvalidSubmission, Unavailable
+from jobs.errors import Conflict, Unavailable
 from jobs.events import Control, ControlKind, ControlReply, Queued
 from jobs.states import Class, State
 from jobs.streams import control_subject
-from jobs.submission import Submission
 
 CANCEL_S = 0.3  #: a runner that has it answers within this
 QUIET_S = 0.02  #: what ends sooner, for a caller who waits, is not announced before its end
@@ -34,8 +33,8 @@ async def submit(desk: Desk, request: web.Request) -> web.Response:
     asked = query.read(request.rel_url.raw_query_string, _SUBMIT)
     body = await read_json(request)
     who = caller()
-    submission = intake.submission(body, desk.roster.known, tier=who.tier)
-    key = request.headers.get("Idempotency-Key")
+    submission = intake.submission(body, desk.horizon.known, tier=who.tier)
+    key = once.key_of(request)
     if key is None:
         feed = await desk.admission.accept(
             submission,
@@ -45,31 +44,10 @@ async def submit(desk: Desk, request: web.Request) -> web.Response:
             quiet_s=QUIET_S if asked.wait_s else 0.0,
         )
     else:
-        feed = await _submit_once(desk, request, body, submission, who, key)
+        feed = await once.submit(desk, body, submission, who, key, correlation(request))
     if asked.wait_s and await feed.until_end(asked.wait_s):
         return execution(feed, asked.base64)
     return await _accepted(desk, request, feed)
-
-
-async def _submit_once(
-    desk: Desk, request: web.Request, body: Any, submission: Submission, who: Caller, key: str
-) -> Feed:
-    """With an idempotency key: the execution that the key has made before, or a new one of an id made of the key."""
-    execution_id = records.id_of_key(who.user_id, checked_key(key))
-    first = await desk.records.claim_key(execution_id, records.digest(body))
-    feed = None if first else await desk.archive.find(execution_id)
-    if feed is not None and feed.durable:
-        return await desk.archive.live(feed)
-    return await desk.admission.accept(
-        submission, who=who, execution_id=execution_id, correlation_id=correlation(request)
-    )
-
-
-def checked_key(key: str) -> str:
-    if not 1 <= len(key) <= 255 or not key.isprintable():
-        fault = Fault(field="Idempotency-Key", problem="is no key", cure="use 1 to 255 printable characters")
-        raise InvalidSubmission((fault,))
-    return key
 
 
 def correlation(request: web.Request) -> str:
@@ -80,6 +58,7 @@ def correlation(request: web.Request) -> str:
 async def _accepted(desk: Desk, request: web.Request, feed: Feed) -> web.Response:
     desk.admission.say(feed)
     queued = feed.queued
+    region = queued.region if queued is not None else desk.region.name
     return web.Response(
         body=render.dump(
             {
@@ -87,7 +66,8 @@ async def _accepted(desk: Desk, request: web.Request, feed: Feed) -> web.Respons
                 "status": feed.state.value,
                 "websocket_url": websocket_url(desk, request, feed.id),
                 "estimated_wait_ms": await _estimate(desk, feed),
-                "region": queued.region if queued is not None else desk.region.name,
+                "region": region,
+                "placement": told(region, queued.placed if queued is not None else Why.HOME, _ran_in(feed)),
             }
         ),
         status=202,
@@ -96,12 +76,18 @@ async def _accepted(desk: Desk, request: web.Request, feed: Feed) -> web.Respons
     )
 
 
+def _ran_in(feed: Feed) -> str | None:
+    return feed.running.region if feed.running is not None else None
+
+
 async def _estimate(desk: Desk, feed: Feed) -> int:
     if feed.state is not State.QUEUED:
         return 0
-    with contextlib.suppress(Unavailable):  # the job is accepted all the same: the last known will do
-        await desk.backlog.refresh()
-    return desk.backlog.wait_ms(feed.queued.job_class if feed.queued is not None else Class.STANDARD)
+    sight = desk.horizon.sight(feed.queued.region if feed.queued is not None else desk.region.name)
+    if sight is desk.horizon.home and sight.answers:
+        with contextlib.suppress(Unavailable):  # the job is accepted all the same: the last known will do
+            await sight.backlog.refresh()
+    return sight.backlog.wait_ms(feed.queued.job_class if feed.queued is not None else Class.STANDARD)
 
 
 def websocket_url(desk: Desk, request: web.Request, execution_id: str) -> str:
@@ -111,8 +97,7 @@ def websocket_url(desk: Desk, request: web.Request, execution_id: str) -> str:
 
 
 def execution(feed: Feed, base64: bool) -> web.Response:
-    plain = render.ended(feed.result, base64) if feed.result else render.unended(feed.id, feed.queued, feed.running)
-    return web.Response(body=render.dump(plain), content_type="application/json")
+    return web.Response(body=render.dump(render.of(feed, base64)), content_type="application/json")
 
 
 async def read(desk: Desk, request: web.Request) -> web.Response:
@@ -143,13 +128,13 @@ async def _cancel_unstarted(desk: Desk, feed: Feed) -> None:
         State.CANCELLED,
         None,
         "It was cancelled.",
-        desk.gateway,
+        feed.queued.gateway if feed.queued is not None else "",
         desk.now_ms(),
         attempt=feed.attempt,
         runner=feed.running.runner if feed.running is not None else None,
         started_at_ms=feed.running.started_at_ms if feed.running is not None else None,
     )
-    if not await desk.admission.settle(result, everywhere=desk.feeds.get(feed.id) is None):
+    if not await desk.admission.settle(result):
         raise Conflict("it has just ended")
     if feed.result is None:  # a feed of another gateway's execution, which is not kept here
         feed.end(result)
@@ -174,13 +159,22 @@ def _queued_unknown(desk: Desk, feed: Feed) -> Queued:
 async def ask_runner(desk: Desk, feed: Feed, control: Control, *, timeout_s: float) -> ControlReply | None:
     """The reply of the runner that has it; None when none has."""
     region = feed.queued.region if feed.queued is not None else desk.region.name
+    afar_s = _afar_s(desk, region) + _afar_s(desk, feed.running.region if feed.running is not None else region)
     try:
-        answer = await desk.bus.request(control_subject(region, feed.id), wire.pack(control), timeout_s=timeout_s)
+        answer = await desk.bus.request(
+            control_subject(region, feed.id), wire.pack(control), timeout_s=timeout_s + afar_s
+        )
     except Unavailable:
         if not desk.bus.connected:
             raise
         return None
     return wire.unpack_as(ControlReply, answer.data)
+
+
+def _afar_s(desk: Desk, region: str) -> float:
+    """What a word takes to another region and back."""
+    sight = desk.horizon.sight(region)
+    return 0.0 if sight is desk.horizon.home else (sight.rtt_ms or 0.0) / 1000
 
 
 async def list_(desk: Desk, request: web.Request) -> web.Response:

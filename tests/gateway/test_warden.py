@@ -22,6 +22,7 @@ from jobs.languages import Language
 from jobs.limits import DEFAULTS
 from jobs.region import embedded
 from jobs.result import Result
+from jobs.service.atlas import StaticAtlas
 from jobs.service.bus import Bus
 from jobs.service.pull import Delivery, Puller
 from jobs.states import Class, State
@@ -105,7 +106,7 @@ async def post(bus: Bus, region_name: str) -> AsyncIterator[Post]:
     region = embedded(region_name)
     await bus.ensure(streams.plan(region))
     clock = Clock(time.time_ns() // 1_000_000)
-    desk = make_desk(Settings(), bus, region, region.gateways[0], now_ms=clock)
+    desk = make_desk(Settings(), bus, region, region.gateways[0], StaticAtlas(region), now_ms=clock)
     warden = Warden(bus=bus, region=region, admission=desk.admission, archive=desk.archive, now_ms=clock)
     yield Post(bus, desk, warden, clock)
     await desk.feeds.close()

@@ -13,6 +13,7 @@ from gateway.settings import Settings
 from jobs.events import Beat, Offer
 from jobs.languages import Language
 from jobs.region import embedded
+from jobs.service.atlas import StaticAtlas
 from jobs.service.bus import Bus
 from jobs.states import Class
 from tests.gateway.conftest import Door, Hire
@@ -84,19 +85,20 @@ def test_what_nobody_offers_is_refused_only_once_the_region_is_settled(roster: R
 async def test_the_estimate_is_computed_from_what_is_ahead_and_who_serves_it(bus: Bus, clock: Clock) -> None:
     """Nothing ahead: 0. Each better class stands before. Nobody there: as long as a job may wait."""
     region = embedded("here")
-    desk = make_desk(Settings(), bus, region, "here-1", now_s=clock)
-    assert desk.backlog.wait_ms(Class.STANDARD) == 600_000
-    desk.roster.hear(BEAT)
-    assert desk.backlog.wait_ms(Class.STANDARD) == 0
+    desk = make_desk(Settings(), bus, region, "here-1", StaticAtlas(region), now_s=clock)
+    home = desk.horizon.home
+    assert home.backlog.wait_ms(Class.STANDARD) == 600_000
+    home.roster.hear(BEAT)
+    assert home.backlog.wait_ms(Class.STANDARD) == 0
     for _ in range(11):
-        desk.backlog.count(Class.STANDARD)
-    assert desk.backlog.wait_ms(Class.STANDARD) == 200, "eight have to go before, four at a time, each 100 ms"
-    assert desk.backlog.wait_ms(Class.PRIORITY) == 0
-    assert desk.backlog.wait_ms(Class.BULK) == 200
-    assert desk.backlog.retry_after_s(Class.STANDARD) == 1
+        home.backlog.count(Class.STANDARD)
+    assert home.backlog.wait_ms(Class.STANDARD) == 200, "eight have to go before, four at a time, each 100 ms"
+    assert home.backlog.wait_ms(Class.PRIORITY) == 0
+    assert home.backlog.wait_ms(Class.BULK) == 200
+    assert home.backlog.retry_after_s(Class.STANDARD) == 1
     for _ in range(10_000):
-        desk.backlog.count(Class.STANDARD)
-    assert 2 <= desk.backlog.retry_after_s(Class.STANDARD) <= 60
+        home.backlog.count(Class.STANDARD)
+    assert 2 <= home.backlog.retry_after_s(Class.STANDARD) <= 60
 
 
 async def test_it_is_ready_once_a_runner_offers_something_and_says_why_not(door: Door, hire: Hire) -> None:

@@ -25,7 +25,7 @@ from autoscaler.settings import AutoscalerSettings
 from jobs.errors import ConfigFault
 from jobs.region import Region
 from jobs.service import life, logs
-from jobs.service.admin import Admin
+from jobs.service.admin import Admin, admin_certificate
 from jobs.service.bus import Bus
 from jobs.service.connections import connect
 from jobs.service.consul_door import ConsulDoor
@@ -100,7 +100,8 @@ class Autoscaler:
             clock=time.time,
             dry_run=settings.dry_run,
         )
-        self._admin = Admin(self._metrics.registry, lambda: not self._tasks.failed.is_set())
+        certificate = admin_certificate(settings.admin_tls_cert_file, settings.admin_tls_key_file)
+        self._admin = Admin(self._metrics.registry, lambda: not self._tasks.failed.is_set(), certificate=certificate)
 
     def _make_fleets(self) -> Fleets:
         settings = self._settings

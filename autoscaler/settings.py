@@ -28,4 +28,6 @@ class AutoscalerSettings(Connections):
     interval_s: float = 5.0  #: between decisions
     dry_run: bool = False  #: decide and tell, change nothing
     admin_port: int = 0  #: /healthz and /metrics on loopback; 0: a free one
+    admin_tls_cert_file: Path | None = None  #: for HTTPS there: a certificate in PEM, which may be replaced
+    admin_tls_key_file: Path | None = None  #: and its private key; both or neither
     log_level: str = "INFO"

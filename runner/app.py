@@ -18,9 +18,10 @@ from jobs.languages import Language
 from jobs.region import Region
 from jobs.result import Result
 from jobs.service import life, logs
-from jobs.service.admin import Admin
+from jobs.service.admin import Admin, admin_certificate
 from jobs.service.atlas import Atlas, make_atlas
 from jobs.service.bus import Bus
+from jobs.service.certificates import Certificate
 from jobs.service.connections import connect
 from jobs.service.registration import make_registration, runner_service
 from jobs.service.settings import load_region
@@ -59,11 +60,12 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         names = ", ".join(each.name for each in region.fleets)
         raise ConfigFault(f"fleet: region {region.name} has no fleet {settings.fleet!r}; it has {names}")
     lifetime = Lifetime(settings, time.monotonic)
+    certificate = admin_certificate(settings.admin_tls_cert_file, settings.admin_tls_key_file)
     atlas = make_atlas(settings, region)
     logs.event(log, "connecting", nats=",".join(settings.nats_urls))
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
     engine = make_engine(settings)
-    runner = Runner(settings, region, bus, engine, atlas, lifetime)
+    runner = Runner(settings, region, bus, engine, atlas, lifetime, certificate)
     try:
         await need(bus, streams.serving(region), region=region.name)
         wanted = [each for each in fleet.languages if not settings.languages or each.value in settings.languages]
@@ -94,7 +96,14 @@ class Runner:
     """The parts of a running runner, and its beats."""
 
     def __init__(
-        self, settings: RunnerSettings, region: Region, bus: Bus, engine: Engine, atlas: Atlas, lifetime: Lifetime
+        self,
+        settings: RunnerSettings,
+        region: Region,
+        bus: Bus,
+        engine: Engine,
+        atlas: Atlas,
+        lifetime: Lifetime,
+        certificate: Certificate | None,
     ) -> None:
         self._settings, self._region, self._bus, self._lifetime = settings, region, bus, lifetime
         self.shelves = Shelves(engine, cache=settings.cache, warm=settings.warm, slots=settings.slots)
@@ -121,7 +130,7 @@ class Runner:
             on_job=self._work.take,
             on_control=self._work.on_control,
         )
-        self._admin = Admin(self._metrics.registry, self._healthy, self._refresh)
+        self._admin = Admin(self._metrics.registry, self._healthy, self._refresh, certificate=certificate)
         self._load = Load()
         self._mean_ms = 0.0
         self._draining = False

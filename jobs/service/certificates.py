@@ -168,6 +168,15 @@ def _content(file: Path) -> bytes:
 
 def _checked(files: PairFiles, content: tuple[bytes, bytes], now: float) -> _Pair:
     """A context for this content; raises ``ConfigFault`` with everything that speaks against it."""
+    try:
+        return _examined(files, content, now)
+    except ConfigFault:
+        raise
+    except Exception as error:  # certificates can be odd in more ways than their library names
+        raise ConfigFault(f"{files.cert_setting}: {files.cert} cannot be used: {error}") from error
+
+
+def _examined(files: PairFiles, content: tuple[bytes, bytes], now: float) -> _Pair:
     faults: list[str] = []
     chain = _chain(files, content[0], faults)
     key = _key(files, content[1], faults)

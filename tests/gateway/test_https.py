@@ -25,9 +25,11 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from prometheus_client import CollectorRegistry
 
 from gateway.settings import Settings, check_exposure
 from jobs.errors import ConfigFault
+from jobs.service.admin import Admin, admin_certificate
 from jobs.service.bus import Bus
 from jobs.service.certificates import Certificate, PairFiles, chosen
 from jobs.service.https import HttpsSite
@@ -582,3 +584,39 @@ async def test_an_execution_is_followed_over_wss_while_the_certificate_changes(
 
 async def changed(door: Door, local: Authority, pair: CertificateFiles) -> bool:
     return await shown(int(door.url.rpartition(":")[2]), local) == serial(pair.cert)
+
+
+# -- the admin port ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_admin_port_speaks_https_where_it_is_told_to(
+    pair: CertificateFiles, local: Authority, tmp_path: Path
+) -> None:
+    """On loopback, with the end of its certificate among its metrics, and followed as its files change."""
+    certificate = admin_certificate(pair.cert, pair.key)
+    assert certificate is not None
+    admin = Admin(CollectorRegistry(), lambda: True, certificate=certificate)
+    port = await admin.start(0)
+    try:
+        async with caller(local) as session, session.get(f"https://127.0.0.1:{port}/healthz") as answer:
+            assert (answer.status, await answer.json()) == (200, {"healthy": True})
+            async with session.get(f"https://127.0.0.1:{port}/metrics") as metrics:
+                assert "yurt_admin_certificate_seconds 3.1" in await metrics.text()
+        put(another(local, tmp_path / "next"), pair)
+        certificate.look()
+        assert await shown(port, local) == serial(pair.cert)
+    finally:
+        await admin.close()
+
+
+async def test_the_admin_port_speaks_plain_http_else() -> None:
+    """It does not leave the machine."""
+    assert admin_certificate(None, None) is None
+    admin = Admin(CollectorRegistry(), lambda: False)
+    port = await admin.start(0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                assert (answer.status, await answer.json()) == (503, {"healthy": False})
+    finally:
+        await admin.close()

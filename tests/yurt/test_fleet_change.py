@@ -246,6 +246,7 @@ class DyingBus:
 
     def __init__(self, bus: Bus, n: int, *, after: bool) -> None:
         self._bus, self._left, self._after = bus, n, after
+        self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bus, name)
@@ -259,6 +260,7 @@ class DyingBus:
 
     async def _count(self, call: Any, changes: bool) -> Any:
         self._left -= changes
+        self.calls += changes
         if changes and self._left < 0 and not (self._left == -1 and self._after):
             call.close()
             raise Cut
@@ -271,21 +273,26 @@ class DyingBus:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_change_cut_off_anywhere_is_finished_by_the_next_run(bus: Bus, after: bool) -> None:
     """Cut off at each call in turn, while both fleets run jobs: every job is delivered once, by whoever it may."""
-    for cut_at in itertools.count():
-        queue = Queue(bus)
-        await queue.open(py=(PYTHON, RUST), old=(GO,))
-        for language in (PYTHON, RUST, GO, Language.CPP):
-            await queue.add(language, 2)
-        taken = await queue.take("rest", 1) + await queue.take("py", 1)
-        new = queue.plan(py=(RUST,), young=(GO,))
-        with suppress(Cut):
-            await change(DyingBus(bus, cut_at, after=after), new)  # type: ignore[arg-type]
-            break
-        taken += await queue.take("rest") + await queue.take("py")
-        await change(bus, new)
-        taken += [each for fleet in ("rest", "py", "young") for each in await queue.take(fleet)]
-        assert Counter(ids(taken)) == Counter(queue.queued), f"cut at call {cut_at}"
-    assert cut_at > 15
+    calls = await calls_of_a_change(bus, cut_at=1000, after=after)
+    assert calls > 15
+    await asyncio.gather(*(calls_of_a_change(bus, cut_at=call, after=after) for call in range(calls)))
+
+
+async def calls_of_a_change(bus: Bus, *, cut_at: int, after: bool) -> int:
+    """How many calls a change made, until it was cut off; then it is run again, and everything is counted."""
+    queue = Queue(bus)
+    await queue.open(py=(PYTHON, RUST), old=(GO,))
+    for language in (PYTHON, RUST, GO, Language.CPP):
+        await queue.add(language, 2)
+    taken = await queue.take("rest", 1) + await queue.take("py", 1)
+    new, dying = queue.plan(py=(RUST,), young=(GO,)), DyingBus(bus, cut_at, after=after)
+    with suppress(Cut):
+        await change(dying, new)  # type: ignore[arg-type]
+    taken += await queue.take("rest") + await queue.take("py")
+    await change(bus, new)
+    taken += [each for fleet in ("rest", "py", "young") for each in await queue.take(fleet)]
+    assert Counter(ids(taken)) == Counter(queue.queued), f"cut at call {cut_at}"
+    return dying.calls
 
 
 class Hands:

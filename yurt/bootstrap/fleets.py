@@ -15,7 +15,8 @@ languages' subjects. What nats-server 2.15.1 does when a filter changes was foun
  5. A job in flight with one consumer and delivered by another too is not removed by one acknowledgement: it runs twice.
  6. A paused consumer delivers nothing and goes past nothing, takes acknowledgements, and wakes by itself when its time
     is over, whatever became of who paused it. Ended by hand, it sleeps on until the next message or pull request comes:
-    so a pause is ended by setting its end to a moment from now.
+    so a pause is ended by setting its end to a moment from now. A cluster answers before the consumer's leader knows
+    of it: only what CONSUMER.INFO says afterwards is so.
  7. A consumer that is deleted takes its jobs in flight with it: their acknowledgements fail, and its successor of the
     same name starts at the stream's first message.
  8. No filters at all means every subject.

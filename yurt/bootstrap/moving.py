@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from jobs.errors import ConfigFault, Unavailable
@@ -24,10 +25,11 @@ Say = Callable[[str], None]
 
 PAUSE_S = 10.0  #: how long a consumer sleeps at the most when who paused it has died
 CARRY_AT_ONCE = 200
-_LOOK_S = 0.1
+_LOOK_S = 0.05
 _WAKE_S = 0.05
 _ANSWER_S = 10.0
 _TRIES = 5
+_NEVER = "0001-01-01T00:00:00Z"
 _LEFT = "left."  #: metadata: up to which message the consumer had delivered a language when it left
 _NO_MESSAGE = (10037, 10043)
 _IMMUTABLE = 10012
@@ -143,13 +145,7 @@ class Mover:
     async def wake(self, consumer: str) -> None:
         """Awake when this returns."""
         await self._sleep_for(consumer, _WAKE_S)
-        deadline = self._now() + _ANSWER_S
-        while (await self._info(consumer)).sleeps_s:
-            if self._now() > deadline:
-                raise Unavailable(
-                    f"the consumer {consumer} of {self._stream} sleeps longer than it was told; try again"
-                )
-            await asyncio.sleep(_WAKE_S / 2)
+        await self._until(consumer, lambda now: not now.sleeps_s)
 
     async def remove(self, gone: There) -> None:
         deadline = self._now() + self._patience.remove_s
@@ -204,9 +200,10 @@ class Mover:
                 return now
         if now.in_flight:
             self._say(f"{self._stream}: {now.in_flight} jobs of fleet {now.name} still run, and may run twice")
-        place = {"seq": await self._place(now, after) + 1}
-        await self._bus.api(f"CONSUMER.RESET.{self._stream}.{now.name}", place, timeout_s=_ANSWER_S)
-        return now
+        place = await self._place(now, after)
+        verb = f"CONSUMER.RESET.{self._stream}.{now.name}"
+        await self._bus.api(verb, {"seq": place + 1}, timeout_s=_ANSWER_S)
+        return await self._until(now.name, lambda now: now.delivered == place and not now.in_flight)
 
     async def _carry_some(self, after: Mapping[str, int], head: int) -> bool:
         """Some of what waits beyond *after*, up to *head*, to the end of the queue; False where there is no more."""
@@ -252,24 +249,29 @@ class Mover:
 
     async def _pause(self, consumer: str) -> There:
         """As it is while it sleeps."""
-        await self._sleep_for(consumer, PAUSE_S)
-        now = await self._info(consumer)
-        if not now.sleeps_s:
-            raise Unavailable(f"the consumer {consumer} of {self._stream} does not pause; try again")
-        return now
+        return await self._sleep_for(consumer, PAUSE_S)
 
-    async def _sleep_for(self, consumer: str, seconds: float) -> None:
+    async def _sleep_for(self, consumer: str, seconds: float) -> There:
         """Asleep for so long from now, by the server's clock; longer where it takes longer to tell it so."""
         for _ in range(_TRIES):
-            asked = self._now()
-            now = (await self._info(consumer)).server_time
-            seconds = max(seconds, 4 * (self._now() - asked))
-            at = datetime.fromisoformat(now[:19] + "+00:00") + timedelta(seconds=seconds + float("0" + now[19:-1]))
-            verb = f"CONSUMER.PAUSE.{self._stream}.{consumer}"
-            answer = await self._bus.api(verb, {"pause_until": at.isoformat()}, timeout_s=_ANSWER_S)
-            if answer.get("paused"):
-                return
+            at = _moment((await self._info(consumer)).server_time) + timedelta(seconds=seconds)
+            body = {"pause_until": at.isoformat()}
+            await self._bus.api(f"CONSUMER.PAUSE.{self._stream}.{consumer}", body, timeout_s=_ANSWER_S)
+            # in a cluster that is answered before it is so
+            now = await self._until(consumer, partial(_sleeps_until, at))
+            if now.sleeps_s:
+                return now
+            seconds *= 3
         raise Unavailable(f"the consumer {consumer} of {self._stream} does not pause; do the servers' clocks agree?")
+
+    async def _until(self, consumer: str, true: Callable[[There], bool]) -> There:
+        """The consumer, once its leader says so."""
+        deadline = self._now() + _ANSWER_S
+        while not true(now := await self._info(consumer)):
+            if self._now() > deadline:
+                raise Unavailable(f"the consumer {consumer} of {self._stream} does not do what it is told; try again")
+            await asyncio.sleep(_WAKE_S / 4)
+        return now
 
     async def _update(
         self, consumer: str, config: Mapping[str, Any], subjects: Iterable[str], left: Mapping[str, int]
@@ -291,6 +293,7 @@ class Mover:
                 f"fleet {consumer}: its consumer of {self._stream} cannot be changed so ({error});"
                 " give the fleet a new name, and it gets a new consumer"
             ) from error
+        await self._until(consumer, lambda now: now.config["filter_subjects"] == wanted and now.left == left)
 
     async def _head(self) -> int:
         return int((await self._bus.api(f"STREAM.INFO.{self._stream}", timeout_s=_ANSWER_S))["state"]["last_seq"])
@@ -302,6 +305,16 @@ class Mover:
             answer = await self._bus.api(f"STREAM.MSG.GET.{self._stream}", which, timeout_s=_ANSWER_S)
             return int(answer["message"]["seq"])
         return math.inf
+
+
+def _sleeps_until(at: datetime, now: There) -> bool:
+    return _moment(now.config.get("pause_until", _NEVER)) == at
+
+
+def _moment(text: str) -> datetime:
+    """A time as the server writes it, to the microsecond."""
+    head, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{fraction[:6]:0<6}+00:00")
 
 
 @contextlib.contextmanager

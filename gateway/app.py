@@ -69,7 +69,7 @@ async def serve(
 ) -> None:
     """Serve until *stop* is set. *on_ready* is called with our URL once requests are answered.
 
-    *renewed*: set when the certificate's files are to be read again now, and not in some seconds.
+    *renewed*: set when the certificate's files are to be read again now, and not only by and by.
     """
     region = load_region(settings.region_file, settings.region)
     name = gateway_name(settings, region)

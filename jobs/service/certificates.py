@@ -6,7 +6,7 @@ handshake it is asked (the SNI callback, which is called with or without a name)
 context of the newest pair. Putting a new pair into a context that has one would not do: OpenSSL keeps one a kind of
 key, so after a change from RSA to ECDSA it would go on showing the old one to some.
 
-The files are read every few seconds, and at SIGHUP, and what they hold is compared: so it does not matter how they are
+The files are read every second, and at SIGHUP, and what they hold is compared: so it does not matter how they are
 replaced, by writing, by renaming, or by turning a symlink on the way to them, as mounted secrets do.
 
 Rules
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("certificates")
 
-EVERY_S = 3.0  #: between looks at the files
+EVERY_S = 1.0  #: between looks at the files: two small reads
 SOON_S = 14 * 86_400.0  #: left to live: time to say so
 _DAY_S = 86_400.0
 _FILE_BYTES = 1 << 20
@@ -109,7 +109,7 @@ class Certificate:
         self._tell_end()
 
     async def keep_up(self, *, at_once: asyncio.Event | None = None, every_s: float = EVERY_S) -> None:
-        """Look for as long as the process lives: every few seconds, and when *at_once* is set."""
+        """Look for as long as the process lives: every second or so, and when *at_once* is set."""
         asked = at_once or asyncio.Event()
         while True:
             try:

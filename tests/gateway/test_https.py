@@ -9,9 +9,11 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,11 +31,13 @@ from prometheus_client import CollectorRegistry
 
 from gateway.settings import Settings, check_exposure
 from jobs.errors import ConfigFault
+from jobs.region import embedded
 from jobs.service.admin import Admin, admin_certificate
 from jobs.service.bus import Bus
 from jobs.service.certificates import Certificate, PairFiles, chosen
 from jobs.service.https import HttpsSite
-from tests.conftest import NatsServer
+from jobs.streams import plan
+from tests.conftest import NatsServer, free_port
 from tests.gateway.conftest import DEADLINE_S, Door, comes_true, is_ready, open_door
 from tests.gateway.scripted import ScriptedRunner, Told
 from yurt.bootstrap.authority import Authority, CertificateFiles, authority, issue
@@ -532,8 +536,9 @@ def test_plain_http_stays_on_loopback_unless_told_otherwise() -> None:
 
 @pytest.fixture
 async def secure_door(
-    nats_server: NatsServer, region_name: str, pair: CertificateFiles, local: Authority
+    nats_server: NatsServer, bus: Bus, region_name: str, pair: CertificateFiles, local: Authority
 ) -> AsyncIterator[Door]:
+    await bus.ensure(plan(embedded(region_name)))
     changes: dict[str, Any] = {"tls_cert_file": pair.cert, "tls_key_file": pair.key}
     async with open_door(nats_server.url, region_name, **changes) as door, caller(local) as session:
         plain, door.client = door.client, session
@@ -584,6 +589,60 @@ async def test_an_execution_is_followed_over_wss_while_the_certificate_changes(
 
 async def changed(door: Door, local: Authority, pair: CertificateFiles) -> bool:
     return await shown(int(door.url.rpartition(":")[2]), local) == serial(pair.cert)
+
+
+async def test_a_gateway_process_reads_its_files_again_at_sighup(
+    nats_server: NatsServer, bus: Bus, region_name: str, pair: CertificateFiles, local: Authority, tmp_path: Path
+) -> None:
+    """The process as it is started for real, on uvloop, told by its environment: it lives, and shows the new one."""
+    await bus.ensure(plan(embedded(region_name)))
+    port = free_port()
+    environ = {
+        "YURT_NATS_URLS": nats_server.url,
+        "YURT_REGION": region_name,
+        "YURT_PORT": str(port),
+        "YURT_TLS_CERT_FILE": str(pair.cert),
+        "YURT_TLS_KEY_FILE": str(pair.key),
+    }
+    words = (sys.executable, "-m", "yurt", "gateway")
+    process = await asyncio.create_subprocess_exec(
+        *words, env={**os.environ, **environ}, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(DEADLINE_S):
+            await until(process.stderr, f"action=gateway_ready url=https://127.0.0.1:{port}")
+            put(another(local, tmp_path / "next"), pair)
+            process.send_signal(signal.SIGHUP)
+            await until(process.stderr, "action=certificate_changed")
+            assert await shown(port, local) == serial(pair.cert)
+            process.terminate()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until(lines: asyncio.StreamReader, words: str) -> None:
+    """Returns once a line has the words in it."""
+    async for line in lines:
+        if words in line.decode():
+            return
+    raise AssertionError(f"it ended without having said {words!r}")
+
+
+async def test_a_gateway_with_wrong_files_does_not_start(tmp_path: Path) -> None:
+    """One line before anything is connected to, and exit code 1."""
+    words = (sys.executable, "-m", "yurt", "gateway", "--tls-cert-file", str(tmp_path / "none.pem"))
+    for more, says in (
+        ((), "tls_cert_file is set and tls_key_file is not"),
+        (("--tls-key-file", str(tmp_path / "none-key.pem")), "none.pem cannot be read: No such file or directory; "),
+    ):
+        process = await asyncio.create_subprocess_exec(*words, *more, stderr=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(DEADLINE_S):
+            _, said = await process.communicate()
+        assert process.returncode == 1 and says in said.decode() and said.count(b"\n") == 1
 
 
 # -- the admin port ----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from jobs.states import Class
 from jobs.streams import (
+    ALL_OUTPUT,
     ANY,
     control_subject,
     dead_stream,
@@ -94,7 +95,7 @@ def _gateway(home: str, regions: tuple[str, ...]) -> Permissions:
         ),
         subscribe=(
             _inbox(Role.GATEWAY),
-            output_subject(ANY, ">"),
+            ALL_OUTPUT,
             *(runner_subject(region, ANY) for region in regions),
         ),
     )
@@ -133,7 +134,7 @@ def _autoscaler(home: str, regions: tuple[str, ...]) -> Permissions:
 def _subscriber(home: str, regions: tuple[str, ...]) -> Permissions:
     return Permissions(
         publish=tuple(f"{_API}.DIRECT.GET.{output_stream(region)}" for region in regions),
-        subscribe=(_inbox(Role.SUBSCRIBER), output_subject(ANY, ">")),
+        subscribe=(_inbox(Role.SUBSCRIBER), ALL_OUTPUT),
     )
 
 

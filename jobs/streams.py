@@ -23,6 +23,7 @@ from jobs.states import Class
 PRIORITY_GROUP = "runners"
 
 ANY = "*"  #: in place of one name of a subject: all of them
+ALL_OUTPUT = "output.>"  #: what every gateway's executions tell
 
 OUTPUT_MAX_AGE_S = 900
 OUTPUT_MAX_BYTES = 256 * MIB

@@ -256,6 +256,11 @@ class Bus:
             await self._client.force_reconnect()
 
     @property
+    def refused(self) -> frozenset[str]:
+        """The subjects, in lower case, that the server has refused us so far."""
+        return frozenset(self._refused)
+
+    @property
     def inbox(self) -> str:
         """A subject prefix that only this connection listens on; append a word of your own."""
         return self._inbox
@@ -426,7 +431,7 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         log.debug("NATS: %s", error)
-        if not isinstance(error, BrokenPipeError):  # it only says that the server has hung up, after it said why
+        if not isinstance(error, BrokenPipeError | ConnectionResetError):  # the server hung up, and may have said why
             self._said = str(error)
         if refused := _REFUSED.search(self._said):
             self._refuse(refused[1], refused[2])

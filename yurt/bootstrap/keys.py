@@ -33,15 +33,25 @@ from yurt.bootstrap.nats_config import ServerPlan, TlsFiles, render
 STORE = Path("/var/lib/nats")
 PUBLIC = "public.toml"
 ACCOUNTS = "accounts.conf"
-CLIENT_PORT, CLUSTER_PORT, GATEWAY_PORT, MONITOR_PORT = 4222, 6222, 7222, 8222
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """What the servers of a region listen on."""
+
+    client: int = 4222
+    cluster: int = 6222
+    gateway: int = 7222
+    monitor: int = 8222
 
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Where a region's servers are: name to host, and the hosts of other regions' servers, by region."""
+    """Where a region's servers are: name to host, and HOST or HOST:PORT of other regions' servers, by region."""
 
     hosts: Mapping[str, str]
     remote: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ports: Ports = field(default_factory=Ports)
     store_dir: Path = STORE
     place: Path | None = None  #: the folder in which a server will have its files; None: where they are made
 
@@ -99,23 +109,23 @@ def make(folder: Path, region: Region, servers: Servers, guests: Sequence[Path] 
 def _server(region: Region, servers: Servers, name: str, tls: TlsFiles, text: str) -> ServerPlan:
     """A server alone in a network of one, else one of its region's cluster."""
     joined = bool(region.cluster or len(servers.hosts) > 1 or servers.remote)
-    host = servers.hosts[name]
+    host, ports = servers.hosts[name], servers.ports
     return ServerPlan(
         name=name,
         cluster=(region.cluster or region.name) if joined else "",
         host="0.0.0.0",  # noqa: S104  # behind TLS and keys
-        port=CLIENT_PORT,
-        cluster_port=CLUSTER_PORT if joined else None,
-        gateway_port=GATEWAY_PORT if servers.remote else None,
-        routes=_urls(servers.hosts.values(), CLUSTER_PORT) if len(servers.hosts) > 1 else (),
-        gateways={other: _urls(hosts, GATEWAY_PORT) for other, hosts in servers.remote.items()},
-        client_advertise=f"{host}:{CLIENT_PORT}",
-        cluster_advertise=f"{host}:{CLUSTER_PORT}" if joined else "",
-        gateway_advertise=f"{host}:{GATEWAY_PORT}" if servers.remote else "",
+        port=ports.client,
+        cluster_port=ports.cluster if joined else None,
+        gateway_port=ports.gateway if servers.remote else None,
+        routes=_urls(servers.hosts.values(), ports.cluster) if len(servers.hosts) > 1 else (),
+        gateways={other: _urls(hosts, ports.gateway) for other, hosts in servers.remote.items()},
+        client_advertise=f"{host}:{ports.client}",
+        cluster_advertise=f"{host}:{ports.cluster}" if joined else "",
+        gateway_advertise=f"{host}:{ports.gateway}" if servers.remote else "",
         store_dir=servers.store_dir,
         sync_always=joined,
         tags=(f"region:{region.name}",),
-        monitor_port=MONITOR_PORT,
+        monitor_port=ports.monitor,
         tls=tls,
         accounts=text,
     )
@@ -126,7 +136,7 @@ def _placed(servers: Servers, file: Path) -> Path:
 
 
 def _urls(hosts: Iterable[str], port: int) -> tuple[str, ...]:
-    return tuple(f"nats://{host}:{port}" for host in hosts)
+    return tuple(f"nats://{host}" if ":" in host else f"nats://{host}:{port}" for host in hosts)
 
 
 # -- seeds ------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--server", action="append", metavar="NAME=HOST", help="a server for --keys; may be given again"
     )
     parser.add_argument(
-        "--remote", action="append", metavar="REGION=HOST", help="a server of another region; may be given again"
+        "--remote", action="append", metavar="REGION=HOST[:PORT]", help="a server of another region; may be given again"
     )
     parser.add_argument(
         "--place", metavar="DIR", help="where the servers will have these files, default where they are"

@@ -208,8 +208,8 @@ job "autoscaler" {
   group "autoscaler" {
     count = var.autoscaler_count
 
-    # Nobody is sent here, so nobody has to be kept away first.
-    shutdown_delay = "0s"
+    # Nobody is sent here; the catalog is told first all the same.
+    shutdown_delay = "1s"
 
     network {
       port "admin" {}

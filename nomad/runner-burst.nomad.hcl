@@ -207,8 +207,8 @@ job "runner-burst" {
   group "runner" {
     count = 1
 
-    # Nobody is sent to a runner, so nobody has to be kept away first.
-    shutdown_delay = "0s"
+    # Nobody is sent to a runner; the catalog is told first all the same.
+    shutdown_delay = "1s"
 
     network {
       port "admin" {}

@@ -18,6 +18,8 @@ from aiohttp.test_utils import TestServer
 
 import yurt
 from jobs.errors import ConfigFault
+from jobs.service.certificates import Certificate, PairFiles
+from jobs.service.https import HttpsSite
 from yurt.answers import Complete, Event
 from yurt.bootstrap.authority import Authority, CertificateFiles, authority, issue
 from yurt.commands import address, arguments, exits
@@ -148,6 +150,20 @@ async def test_https_to_a_port_that_speaks_http_is_said(serve: Serve) -> None:
     async with yurt.Client(url) as client, asyncio.timeout(DEADLINE_S):
         with pytest.raises(yurt.Untrusted, match="does not speak HTTPS; write http://"):
             await client.languages()
+
+
+async def test_http_to_a_port_that_speaks_https_is_said(pair: CertificateFiles) -> None:
+    """In the words of the port itself."""
+    runner = web.AppRunner(web.Application(), access_log=None)
+    await runner.setup()
+    certificate = Certificate(PairFiles(cert=pair.cert, key=pair.key))
+    await HttpsSite(runner, "127.0.0.1", 0, certificate=certificate).start()
+    try:
+        async with yurt.Client(f"http://127.0.0.1:{runner.addresses[0][1]}") as client, asyncio.timeout(DEADLINE_S):
+            with pytest.raises(yurt.Problem, match="This port speaks HTTPS: write https:// in place of http://"):
+                await client.languages()
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize(

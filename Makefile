@@ -19,6 +19,7 @@ demo: setup ## start the network, run programs in all six languages, show what t
 	@$(BIN)/python -m yurt.demo
 
 test: setup ## every test, the ones with the whole network too
+	@.ci/consul
 	@$(BIN)/python -m pytest
 
 check: setup ## format, lint, types, import contracts and the fast tests, in under 90 seconds

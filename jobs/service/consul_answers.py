@@ -11,6 +11,7 @@ Between datacenters it is the median over pairs of servers, so that one server w
 from __future__ import annotations
 
 import math
+import reprlib
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ UNMEASURED = 1.5
 #: a round trip to nowhere on this planet
 MOST_RTT_MS = 10_000.0
 LEAST_RTT_MS = 0.01
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxstring = 2, 3, 3, 40
+MOST_SHOWN = 60
 
 
 class WrongAnswer(ValueError):
@@ -121,9 +127,8 @@ def endpoint(instances: Iterable[Instance]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value out of an answer, short enough for a line."""
-    text = repr(value)
-    return text if len(text) <= 50 else f"{text[:50]}…"
+    """A value out of an answer, short enough for a line, however large and however nested it is."""
+    return _SHORT.repr(value)[:MOST_SHOWN]
 
 
 def _between(one: Position, other: Position) -> float:

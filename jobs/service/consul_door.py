@@ -159,10 +159,10 @@ class ConsulDoor:
             raise _Gone from error
         except (consul.ACLDisabled, consul.ACLPermissionDenied) as error:
             raise self._fault(f"the token may not do that ({error}); it needs {needs}") from None
-        except (TimeoutError, requests.RequestException, HTTPError) as error:
+        except (OSError, HTTPError) as error:  # of which TimeoutError and those of requests are kinds
             why = "it redirects" if isinstance(error, requests.TooManyRedirects) else "it does not answer"
             raise self._fault(why) from None
-        except (consul.ConsulException, ValueError) as error:
+        except (consul.ConsulException, ValueError, RecursionError) as error:  # the last: JSON nested without end
             raise self._fault(str(error)) from None
 
     def _fault(self, said: str) -> Unavailable:

@@ -15,7 +15,7 @@ from jobs import streams, wire
 from jobs.errors import ConfigFault, PlatformFault, Unavailable
 from jobs.events import BEAT_S, Beat
 from jobs.languages import Language
-from jobs.region import Region
+from jobs.region import Fleet, Region
 from jobs.result import Result
 from jobs.service import life, logs
 from jobs.service.admin import Admin, admin_certificate
@@ -28,6 +28,7 @@ from jobs.service.settings import load_region
 from jobs.service.streams_there import need
 from runner.engine import Engine
 from runner.engines.fork.engine import ForkEngine
+from runner.fleet import FleetLanguages
 from runner.intake import Intake
 from runner.languages.catalogue import SUPPORT
 from runner.languages.contract import Installation, Support
@@ -68,8 +69,7 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     runner = Runner(settings, region, bus, engine, atlas, lifetime, certificate)
     try:
         await need(bus, streams.serving(region), region=region.name)
-        wanted = [each for each in fleet.languages if not settings.languages or each.value in settings.languages]
-        stocking = asyncio.create_task(runner.shelves.stock([SUPPORT[each]() for each in wanted]))
+        stocking = asyncio.create_task(runner.stock(fleet))
         await life.first(asyncio.shield(stocking), stop.wait())
         if not stop.is_set():
             await runner.start(await stocking)
@@ -110,7 +110,23 @@ class Runner:
         self.tasks = life.Tasks()
         self._atlas = atlas
         self._metrics = Metrics()
-        self._work = Work(bus, self.shelves, region=region.name, runner=settings.name, on_done=self._on_done)
+        self._fleet = FleetLanguages(
+            bus,
+            self.shelves,
+            region=region.name,
+            name=settings.fleet,
+            supports=self._support,
+            in_hand=lambda: self._work.languages,
+            clock=time.monotonic,
+        )
+        self._work = Work(
+            bus,
+            self.shelves,
+            region=region.name,
+            runner=settings.name,
+            on_done=self._on_done,
+            stocked=self._fleet.stocked,
+        )
         home = at_home(region, settings.fleet)
         self._pressure = Pressure(slots=settings.slots, cores=len(os.sched_getaffinity(0)))
         self._intake = Intake(
@@ -137,6 +153,11 @@ class Runner:
         self._started = False
         self._why_leaving = ""
 
+    async def stock(self, fleet: Fleet) -> list[tuple[Support, Installation]]:
+        """The newest version of each language of the fleet is there when it returns; it returns the others."""
+        wanted = await self._fleet.look_once(otherwise=fleet.languages)
+        return await self.shelves.stock(filter(None, map(self._support, wanted)))
+
     async def start(self, older: list[tuple[Support, Installation]]) -> None:
         """Take jobs from here on; *older* versions are offered as they are proved."""
         self._started = True
@@ -155,6 +176,8 @@ class Runner:
         )
         self.tasks.start(self._registration.keep_up(), "consul")
         self._older = asyncio.create_task(self.shelves.stock_older(older), name="older versions")
+        self._fleet.expect({support.language for support, _ in older}, self._older)
+        self.tasks.start(self._fleet.run(), "languages of the fleet")
         logs.event(log, "ready", runner=self._settings.name, region=self._region.name, admin_port=port)
 
     async def over(self) -> None:
@@ -174,7 +197,7 @@ class Runner:
             await self._work.drain(max(0.0, self._settings.drain_s - (time.monotonic() - began)))
             await self.tasks.cancel()
             self._older.cancel()
-            await asyncio.gather(self._older, return_exceptions=True)
+            await asyncio.gather(self._older, self._fleet.close(), return_exceptions=True)
             self._beat_once(leaving=True)
             await self._admin.close()
         await self.shelves.close()
@@ -182,6 +205,10 @@ class Runner:
     def _room(self, running: int) -> int:
         """One room for the jobs of all regions."""
         return self._pressure.room(running, self.shelves.building.waiting, guests=self._overflow.running)
+
+    def _support(self, language: Language) -> Support | None:
+        allowed = self._settings.languages
+        return SUPPORT[language]() if not allowed or language.value in allowed else None
 
     def _languages(self) -> set[Language]:
         return {Language(offer.language) for offer in self.shelves.offers()}

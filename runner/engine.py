@@ -121,6 +121,10 @@ class Engine(Protocol):
         """A new sandbox. ``cold``: nothing started ahead in it; ``tty``: for an order with a terminal."""
         ...
 
+    async def remove(self, installation: Installation) -> None:
+        """No more for this installation, and nothing left of it; none of its sandboxes may be running."""
+        ...
+
     async def close(self) -> None:
         """Strike everything, leave nothing behind."""
         ...

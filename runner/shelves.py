@@ -3,7 +3,7 @@
 Theory of operation. For each language: discover, and for each installation prepare (slow the first time), add to the
 engine, start its pools, and run its probes through the very path that jobs take. What fails is logged with its reason
 and not offered; the rest goes on. The newest version of each language comes first; a runner takes jobs once those are
-ready, while older ones are still being proved.
+ready, while older ones are still being proved. Languages come and go while the runner lives (``runner.fleet``).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Shelves:
     def __init__(self, engine: Engine, *, cache: Path, warm: int, slots: int) -> None:
         self._engine, self._cache, self._warm, self._slots = engine, cache, warm, slots
         self._shelves: dict[Language, list[Shelf]] = {}
+        self._gone = (0, 0)  #: warm and cold starts from shelves that are no more
+        self.news = asyncio.Event()  #: set, and replaced by another, when something more is offered
         self.builds = Builds()
         self.building = Turns(max(1, len(os.sched_getaffinity(0))))
 
@@ -68,6 +70,18 @@ class Shelves:
             None,
         )
 
+    def has(self, language: Language) -> bool:
+        return bool(self._shelves.get(language))
+
+    async def drop(self, language: Language) -> None:
+        """Offer it no more, and let go of what it takes; none of its jobs may be running."""
+        shelves = self._shelves.pop(language, [])
+        self._gone = tuple(map(sum, zip(self._gone, _counts(shelves), strict=True)))  # type: ignore[assignment]
+        for shelf in shelves:
+            for pool in shelf.pools.values():
+                await pool.close()
+            await self._engine.remove(shelf.installation)
+
     def offers(self) -> tuple[Offer, ...]:
         """One a version of each language, its variants by name."""
         offers: dict[tuple[Language, str], Offer] = {}
@@ -89,8 +103,8 @@ class Shelves:
 
     def counts(self) -> tuple[int, int]:
         """Warm and cold starts so far."""
-        pools = [pool for shelves in self._shelves.values() for shelf in shelves for pool in shelf.pools.values()]
-        return sum(pool.counts.warm for pool in pools), sum(pool.counts.cold for pool in pools)
+        warm, cold = _counts(shelf for shelves in self._shelves.values() for shelf in shelves)
+        return self._gone[0] + warm, self._gone[1] + cold
 
     async def close(self) -> None:
         for shelves in self._shelves.values():
@@ -126,6 +140,8 @@ class Shelves:
         shelves = self._shelves.setdefault(installation.language, [])
         shelves.append(shelf)
         shelves.sort(key=lambda one: _newest_first(one.installation))
+        self.news.set()
+        self.news = asyncio.Event()
         took = time.monotonic() - began
         event(log, "offered", language=installation.language, version=installation.version, seconds=took)
 
@@ -170,6 +186,11 @@ class Shelves:
             raise SandboxFault(
                 f"its self-test ended {result.verdict} and printed {result.stdout[:200]!r}; it said {said[-400:]!r}"
             )
+
+
+def _counts(shelves: Iterable[Shelf]) -> tuple[int, int]:
+    pools = [pool for shelf in shelves for pool in shelf.pools.values()]
+    return sum(pool.counts.warm for pool in pools), sum(pool.counts.cold for pool in pools)
 
 
 def _newest_first(installation: Installation) -> tuple[int, ...]:

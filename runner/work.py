@@ -18,17 +18,19 @@ import logging
 import signal
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from jobs import ends, streams, wire
 from jobs.errors import PlatformFault, Unavailable, WireFault
 from jobs.events import INLINE_BYTES, Chunk, Control, ControlKind, ControlReply, Ended, Running, Stream
 from jobs.job import Job
+from jobs.languages import Language
 from jobs.result import Result
 from jobs.service.bus import Bus, Message
 from jobs.service.logs import event
 from jobs.service.pull import Delivery
 from jobs.states import Cause, State
+from jobs.submission import Submission
 from runner.execute import Execution
 from runner.origin import Origin
 from runner.shelves import Shelves
@@ -54,9 +56,10 @@ class Work:
         region: str,
         runner: str,
         on_done: Callable[[Origin, Result | None], None],
+        stocked: Callable[[Submission], Awaitable[None]],
     ) -> None:
         self._bus, self._shelves, self._region = bus, shelves, region
-        self._runner, self._on_done = runner, on_done
+        self._runner, self._on_done, self._stocked = runner, on_done, stocked
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats: dict[str, asyncio.TimerHandle] = {}  #: by the deliveries' reply subjects
         self._executions: dict[str, Execution] = {}
@@ -86,6 +89,11 @@ class Work:
     @property
     def running(self) -> int:
         return len(self._executions)
+
+    @property
+    def languages(self) -> set[Language]:
+        """Those of the jobs that run."""
+        return {execution.job.submission.language for execution in self._executions.values()}
 
     # -- control ------------------------------------------------------------------------------------------------
 
@@ -149,6 +157,7 @@ class Work:
             return None
 
     async def _answer(self, job: Job, origin: Origin, delivery: Delivery) -> Result | None:
+        await self._on_the_shelves(job.submission)
         attempt = delivery.attempt
         again = attempt > 1 or job.id in self._cancelled
         if again and await self._is_answered(job):
@@ -162,6 +171,11 @@ class Work:
         await delivery.acknowledge()
         _log_done(job, result)
         return result
+
+    async def _on_the_shelves(self, submission: Submission) -> None:
+        """A job that comes before its language does waits for it, kept alive by beats, and has lost no attempt."""
+        if self._shelves.find(submission.language, submission.version, submission.variant) is None:
+            await self._stocked(submission)
 
     async def _is_answered(self, job: Job) -> bool:
         subject = streams.results_subject(job.region, job.id)

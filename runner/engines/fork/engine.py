@@ -38,6 +38,8 @@ log = logging.getLogger("fork")
 
 START_S = 20.0
 PITCH_S = 10.0
+REMOVE_S = 5.0
+LOOK_S = 0.02
 BOOT_S = 0.6  #: how long a runtime that was exec'd ahead may take until it waits
 CONFIG_FD = 200
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))
@@ -57,6 +59,7 @@ class _Zygote:
     ready: asyncio.Future[None]
     sandboxes: dict[int, ForkSandbox] = field(default_factory=dict)
     pitched: dict[int, asyncio.Future[Ends]] = field(default_factory=dict)
+    unwanted: set[int] = field(default_factory=set)  #: pitched for somebody who had gone
 
 
 class ForkEngine:
@@ -111,6 +114,20 @@ class ForkEngine:
         home.sandboxes[slot] = sandbox
         return sandbox
 
+    async def remove(self, installation: Installation) -> None:
+        home = self._zygotes.pop(installation.name, None)
+        if home is None:
+            return
+        for _ in range(int(REMOVE_S / LOOK_S)):
+            if not (home.sandboxes or home.pitched or home.unwanted):
+                break
+            await asyncio.sleep(LOOK_S)  # until nothing is left of those that were struck
+        for source in (home.control, home.process.stderr):
+            asyncio.get_running_loop().remove_reader(source)  # type: ignore[arg-type]  # stderr is a pipe
+        home.control.close()
+        await asyncio.to_thread(_join, home)
+        self._free.extend({*home.sandboxes, *home.pitched, *home.unwanted})
+
     async def close(self) -> None:
         self._closing = True
         for task in self._restarts:
@@ -118,7 +135,8 @@ class ForkEngine:
         for home in self._zygotes.values():
             asyncio.get_running_loop().remove_reader(home.control)
             home.control.close()  # end of file: the zygote ends, and its sandboxes with it
-        await asyncio.to_thread(self._join)
+        for home in self._zygotes.values():
+            await asyncio.to_thread(_join, home)
         self._cgroups.close()
         self._folder.rmdir()
 
@@ -207,6 +225,7 @@ class ForkEngine:
             sandbox.on_exited(status)
         elif slot in home.pitched and not home.pitched[slot].done():
             home.pitched.pop(slot).set_exception(SandboxFault("the sandbox could not be made"))
+        home.unwanted.discard(slot)
         self._free.appendleft(slot)
 
     def _on_pitched(self, home: _Zygote, slot: int, descriptors: list[int]) -> None:
@@ -214,6 +233,7 @@ class ForkEngine:
         ends = Ends(*descriptors)
         if future.done():  # whoever asked has gone
             ends.close_all()
+            home.unwanted.add(slot)
             self._ask(home, protocol.KILL, slot, 0)
         else:
             future.set_result(ends)
@@ -254,16 +274,16 @@ class ForkEngine:
             self._zygotes[home.installation.name] = fresh
             await fresh.ready
 
-    def _join(self) -> None:
-        for home in self._zygotes.values():
-            try:
-                home.process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                home.process.kill()
-                home.process.wait()
-            for pipe in (home.process.stdin, home.process.stdout, home.process.stderr):
-                if pipe is not None:
-                    pipe.close()
+
+def _join(home: _Zygote) -> None:
+    try:
+        home.process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        home.process.kill()
+        home.process.wait()
+    for pipe in (home.process.stdin, home.process.stdout, home.process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _own_folder() -> Path:

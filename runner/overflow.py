@@ -74,11 +74,12 @@ class Overflow:
         on_job: OnJob,
         on_control: OnMessage,
         look_s: float = LOOK_S,
+        expires_s: float = EXPIRES_S,
     ) -> None:
         self._bus, self._atlas = bus, atlas
         self._languages, self._spare, self._steady = languages, spare, steady
         self._on_job, self._on_control = on_job, on_control
-        self._look_s = look_s
+        self._look_s, self._expires_s = look_s, expires_s
         self._queues: dict[tuple[str, str], _Queue] = {}  #: by stream and consumer; all that we ever asked
         self._open: tuple[_Queue, ...] = ()  #: those to ask now, the nearest first
         self._names: dict[str, tuple[str, ...]] = {}
@@ -92,15 +93,14 @@ class Overflow:
             group.create_task(self._look_round())
             group.create_task(self._take())
 
-    async def close(self) -> None:
-        """Ask no more; returns when what lies has expired, so that no job is sent to where nobody is."""
+    def stop(self) -> None:
+        """Ask no more; what lies still comes."""
         self._stopped.set()
         self._wake.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EXPIRES_S):
-                while self._lying():
-                    self._wake.clear()
-                    await self._wake.wait()
+
+    async def close(self) -> None:
+        """Ask no more and take back what lies; when this returns no more comes."""
+        self.stop()
         await asyncio.gather(*(queue.puller.close() for queue in self._queues.values()))
 
     @property
@@ -126,7 +126,7 @@ class Overflow:
         while not self._stopped.is_set():
             self._wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE_S if self._ask() else EXPIRES_S):
+                async with asyncio.timeout(PAUSE_S if self._ask() else self._expires_s):
                     await self._wake.wait()
 
     def _ask(self) -> bool:
@@ -141,7 +141,7 @@ class Overflow:
             if free <= 0 or queue.puller.resting or self._stays_behind(queue):
                 left = True
                 continue
-            queue.puller.ask(1, expires_s=EXPIRES_S, on_end=self._ended(queue), priority=queue.rank)
+            queue.puller.ask(1, expires_s=self._expires_s, on_end=self._ended(queue), priority=queue.rank)
             free -= 1
         return left
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from jobs import streams
 from jobs.errors import Unavailable
 from jobs.region import Neighbour, Region, embedded
 from jobs.service.bus import ApiError, Bus
-from tests.conftest import binary, free_port, until_it_answers
+from tests.conftest import binary, until_it_answers
 from yurt.bootstrap.nats_config import ServerPlan, render
 
 CLUSTERS = ("north", "east", "south")
@@ -30,7 +31,8 @@ class Supercluster:
     def __init__(self, folder: Path, clusters: Sequence[str] = CLUSTERS) -> None:
         self._folder = folder
         self.clusters = tuple(clusters)
-        self._ports = {cluster: (free_port(), free_port(), free_port()) for cluster in clusters}
+        ports = iter(free_ports(3 * len(self.clusters)))
+        self._ports = {cluster: (next(ports), next(ports), next(ports)) for cluster in clusters}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def url(self, cluster: str) -> str:
@@ -85,10 +87,19 @@ class Supercluster:
         )
 
 
+def free_ports(count: int) -> list[int]:
+    """Different ones."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
 async def eventually(true: Callable[[], Awaitable[bool]], within_s: float = LEADER_S) -> None:
     """Ask until it is true; an assertion after *within_s*."""
     async with asyncio.timeout(within_s):
-        for pause_s in itertools.repeat(0.05):
+        for pause_s in itertools.chain((0.005, 0.01, 0.02), itertools.repeat(0.05)):
             if await true():
                 return
             await asyncio.sleep(pause_s)

@@ -4,7 +4,8 @@ Theory of operation. ``ask`` publishes a pull request whose reply subject carrie
 request first; a status (404 none, 408 expired, 409 refused) names the request that it ends early. ``outstanding`` is
 how many messages are still due to us. A server that forgot our requests (restart, reconnect) is noticed by their own
 expiry, a second late, or at once by the connection's word. A request that was refused (no such stream, no leader, too
-many wait) makes the consumer one to leave alone for a moment: ``resting``.
+many wait) makes the consumer one to leave alone for a moment: ``resting``. Requests that lie are taken back by ceasing
+to listen (``close``); what comes until then is ours like any other.
 
 nats-py's ``fetch(n)`` is not used: it stalls for seconds when messages trickle in.
 """
@@ -12,6 +13,7 @@ nats-py's ``fetch(n)`` is not used: it stalls for seconds when messages trickle 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from jobs.service.bus import Bus, Message
 from jobs.streams import PRIORITY_GROUP
 
 REST_S = 0.25  #: after a refusal
+#: where clusters are joined, a server serves a request of that age without looking whether anybody still listens
+YOUNG_S = 2.1
 
 _GRACE_S = 1.0
 _HEARTBEAT = "100"
@@ -80,6 +84,8 @@ class Puller:
         self._requests: dict[str, _Request] = {}
         self._next = 0
         self._rests_until = 0.0
+        self._asked_at = 0.0
+        self._ended = asyncio.Event()
         self._end_subscription: Callable[..., Any] | None = None
 
     async def start(self) -> None:
@@ -87,9 +93,15 @@ class Puller:
         self._bus.on_reconnect(self.forget)
 
     async def close(self) -> None:
-        """What lies is taken back. Whatever our server had sent us by then has come when this returns."""
-        if self._end_subscription is not None:
-            await self._end_subscription(hear_out=True)
+        """Take back what lies, within ``YOUNG_S``; ask no more before. No more comes once this has returned."""
+        end, self._end_subscription = self._end_subscription, None
+        while self.outstanding and (young_s := self._asked_at + YOUNG_S - asyncio.get_running_loop().time()) > 0:
+            self._ended.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(young_s):
+                    await self._ended.wait()
+        if end is not None:
+            await end(hear_out=True)
         self._requests.clear()
 
     @property
@@ -121,7 +133,8 @@ class Puller:
             body["no_wait"] = True
         else:
             body["expires"] = int(expires_s * 1e9)
-        deadline = asyncio.get_running_loop().time() + (expires_s or 2.0) + _GRACE_S
+        self._asked_at = asyncio.get_running_loop().time()
+        deadline = self._asked_at + (expires_s or 2.0) + _GRACE_S
         self._requests[token] = _Request(due=batch, expires_at=deadline, on_end=on_end)
         self._bus.publish(self._subject, json.dumps(body).encode(), reply=f"{self._inbox}.{token}")
 
@@ -144,4 +157,5 @@ class Puller:
     def _end(self, token: str) -> None:
         request = self._requests.pop(token, None)
         if request is not None:
+            self._ended.set()
             request.on_end()

@@ -50,7 +50,8 @@ async def make(tmp_path: Path, starts: Starts) -> AsyncIterator[Make]:
     async def made(program: str, *, drain_s: float = 10, said: list[str] | None = None) -> Child:
         what = Plan(
             role="runner",
-            region="local",
+            title="runner of us-east",
+            region="us-east",
             argv=[sys.executable, "-c", program],
             log=tmp_path / "log",
             folder=tmp_path,
@@ -86,7 +87,7 @@ async def test_a_child_that_dies_is_started_again_and_that_is_said_in_one_line(m
     os.kill(first, signal.SIGKILL)
     await starts.reach(2)
     assert pid_of(child) != first
-    assert said == [f"the runner was ended by SIGKILL; started again as process {pid_of(child)}"]
+    assert said == [f"the runner of us-east was ended by SIGKILL; started again as process {pid_of(child)}"]
 
 
 async def test_a_child_that_never_stays_is_counted(make: Make, starts: Starts) -> None:
@@ -107,7 +108,7 @@ async def test_a_child_that_does_not_drain_is_killed_and_that_is_said(make: Make
     await until_it_says(child, b"up")
     await child.end()
     assert child.process is None
-    assert said == ["the runner did not end in 0.2 s and was killed"]
+    assert said == ["the runner of us-east did not end in 0.2 s and was killed"]
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ from yurt.stack.child import Child, Plan
 
 async def main():
     async def on_start(): pass
-    what = Plan(role="nats", region="local", argv=[sys.executable, "-c", {STAYS!r}], log=Path("log"),
+    what = Plan(role="nats", title="nats", region="local", argv=[sys.executable, "-c", {STAYS!r}], log=Path("log"),
                 folder=Path("."), environ=dict(os.environ), drain_s=5)
     child = Child(what, say=print, on_start=on_start)
     await child.start()

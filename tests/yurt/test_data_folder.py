@@ -20,7 +20,15 @@ def a_state(pid: int) -> State:
     return State(
         pid=pid,
         started=started,
-        places=(Place(region="local", url="http://127.0.0.1:1", nats="nats://127.0.0.1:2", ready=True),),
+        places=(
+            Place(
+                region="local",
+                url="http://127.0.0.1:1",
+                nats="nats://127.0.0.1:2",
+                servers=("nats://127.0.0.1:2", "nats://127.0.0.1:3"),
+                ready=True,
+            ),
+        ),
         processes=(Process(role="nats", region="local", pid=pid, started=started),),
     )
 

@@ -36,10 +36,16 @@ examples:
   yurt up                              on port 8080, or the next one that is free
   yurt up --port 9000 --data /srv/yurt
   yurt up --region-file region.toml    queues, delivery and fleets of your own
+  yurt up --regions us-east,eu-west,ap-south --rtt us-east:eu-west=80ms --rtt us-east:ap-south=200ms
+  yurt up --tls                        HTTPS, and TLS inside, by an authority made in the data folder
 
 It prints one line a region, "ready http://HOST:PORT region=NAME", when it can take jobs. The first start
 prepares the toolchains, which takes a minute or two. Ctrl-C or SIGTERM ends it: running programs finish,
 queued ones stay queued for the next start. A second Ctrl-C kills what has not ended.
+
+Several regions each have a NATS cluster, a gateway and a runner; jobs go from one to the other as they would
+between data centres. --rtt delays what passes between two of them. A data folder remembers its regions: start
+again at least most of them together.
 """
 
 
@@ -95,8 +101,17 @@ def _parser(asked: str) -> argparse.ArgumentParser:
 def _network_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up = _command(commands, "up", "the whole network on this machine", "yurt.commands.up:up", _UP)
     up.add_argument("--port", type=_port, metavar="N", help="default 8080, or the next one that is free")
-    up.add_argument("--regions", metavar="NAME", help="the region's name, default local")
-    up.add_argument("--region-file", metavar="FILE", help="a region file, in place of the defaults")
+    up.add_argument("--regions", metavar="NAME,…", help="the regions' names, default local; ports count up")
+    up.add_argument(
+        "--region-file", action="append", metavar="FILE", help="a region file, in place of the defaults; one a region"
+    )
+    up.add_argument(
+        "--rtt", action="append", metavar="ONE:OTHER=80ms", help="keep two regions apart; may be given again"
+    )
+    up.add_argument(
+        "--replicas", type=int, choices=(1, 3), help="NATS servers a region, and copies of each stream; default 1"
+    )
+    up.add_argument("--tls", action="store_true", help="HTTPS, and TLS between all processes")
     up.add_argument("--engine", choices=("fork",), default="fork", help="what pitches sandboxes")
     up.add_argument("--quiet", action="store_true", help="say nothing but the ready line")
     _data(up)

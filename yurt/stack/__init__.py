@@ -1,5 +1,6 @@
-"""The network on one machine: a NATS server, a gateway and a runner, started, watched and ended by ``yurt up``.
+"""The network on one machine: NATS servers, gateways and runners of one region or several, as ``yurt up`` has them.
 
-``network`` is the whole, ``child`` one process, ``parts`` what is started with which configuration, ``folder`` where it
-all lies, ``ports`` who listens where.
+``network`` is the whole, ``station`` one region, ``child`` one process; ``layout`` says where everything is, ``parts``
+what is started with which configuration, ``link`` simulates distance, ``folder`` is where it all lies, ``ports`` who
+listens where, ``board`` what a person sees meanwhile.
 """

@@ -32,6 +32,7 @@ class Plan:
     """What to start. ``drain_s``: how long it may take to end after SIGTERM."""
 
     role: str
+    title: str  #: what it is called before a person
     region: str
     argv: Sequence[str]
     log: Path
@@ -57,7 +58,7 @@ class Child:
         """Started, and from now on kept alive."""
         self._spawn()
         await self._on_start()
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep-{self.plan.role}")
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.plan.title}")
 
     async def end(self) -> None:
         """SIGTERM, and SIGKILL when its time to drain is over; returns when it is gone."""
@@ -67,7 +68,7 @@ class Child:
             try:
                 await asyncio.wait_for(self._exited.wait(), self.plan.drain_s)
             except TimeoutError:
-                self._say(f"the {self.plan.role} did not end in {self.plan.drain_s:g} s and was killed")
+                self._say(f"the {self.plan.title} did not end in {self.plan.drain_s:g} s and was killed")
                 self.kill()
                 await self._exited.wait()
         if self._keeper is not None:
@@ -106,7 +107,7 @@ class Child:
             except PlatformFault as fault:
                 self._say(str(fault))
                 continue
-            self._say(f"the {self.plan.role} {how}; started again as process {pid}")
+            self._say(f"the {self.plan.title} {how}; started again as process {pid}")
             await self._on_start()
 
     def _spawn(self) -> int:
@@ -125,7 +126,7 @@ class Child:
                     preexec_fn=lambda: _die_with(parent),  # system calls alone, no Python state
                 )
         except OSError as error:
-            raise PlatformFault(f"the {self.plan.role} cannot be started: {error}") from error
+            raise PlatformFault(f"the {self.plan.title} cannot be started: {error}") from error
         self._popen, self._exited = popen, asyncio.Event()
         pidfd = os.pidfd_open(popen.pid)
         asyncio.get_running_loop().add_reader(pidfd, self._on_exit, pidfd, popen, self._exited)

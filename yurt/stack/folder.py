@@ -2,7 +2,9 @@
 
     lock                 held (flock) by the process that has the folder; its text says who
     state.json           what runs: regions with their addresses, processes with their pids
-    <region>/            a region's configuration files, logs/ and jetstream/
+    authority/           whom callers must trust, where it runs with --tls
+    <region>/            a region's configuration files, logs/ and certificates/, and what its NATS servers keep:
+                         jetstream/ of one on its own, jetstream-1/ … of those in a cluster
 
 Theory of operation. The lock is the kernel's, so that it falls with the process that held it, however that ended. What
 ``state.json`` says of processes holds only for those that still live *and* started when it says: a pid is soon reused.
@@ -39,12 +41,13 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A region's address, and the port of its NATS server."""
+    """A region's address, and those of its NATS: the first server's, and all of them."""
 
     region: str
     url: str
     nats: str
     ready: bool = False
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +133,7 @@ def _state(table: dict[str, Any]) -> State:
     return State(
         pid=table["pid"],
         started=table["started"],
-        places=tuple(Place(**place) for place in table["places"]),
+        places=tuple(Place(**{**place, "servers": tuple(place.get("servers", ()))}) for place in table["places"]),
         processes=tuple(Process(**process) for process in table["processes"]),
     )
 

@@ -1,4 +1,4 @@
-"""What a region on one machine is started as: a NATS server, a gateway, a runner, each with its configuration file.
+"""What a region on one machine is started as: NATS servers, a gateway, runners, maybe a link; each with its file.
 
 The files are written anew at each start, so that they always say what runs; whoever wants something else sets it by
 ``YURT_*`` in the environment of ``yurt up``, which the processes read too, or gives a region file of his own.
@@ -11,50 +11,28 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import ConfigFault
-from jobs.limits import MESSAGE_BYTES
-from jobs.region import Region, parse
-from jobs.service.settings import read_text
+from jobs.region import Fleet
+from yurt.bootstrap.nats_config import ServerPlan, TlsFiles, render
 from yurt.stack.child import Plan
+from yurt.stack.layout import Layout, Server, text_of
+from yurt.stack.ports import ADDRESS
+
+if TYPE_CHECKING:
+    from yurt.bootstrap.authority import CertificateFiles
 
 #: how long each may take to end: more than it takes itself by its settings (``drain_s``)
 GATEWAY_DRAIN_S = 25.0
 RUNNER_DRAIN_S = 90.0
 NATS_DRAIN_S = 15.0
+LINK_DRAIN_S = 5.0
 LOG_BYTES = 16 * 1024 * 1024  #: a log larger than this is set aside at the start
 
 #: variables of ``yurt up`` itself, which say nothing to the processes it starts
-_OURS = frozenset({"YURT_DATA", "YURT_URL", "YURT_TOKEN"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """What the configuration of a region's processes is made of."""
-
-    region: Region
-    region_text: str  #: the region file
-    folder: Path  #: the region's own
-    port: int
-    nats_port: int
-    engine: str
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def nats(self) -> str:
-        return f"nats://127.0.0.1:{self.nats_port}"
-
-
-def region_of(file: Path | None, name: str) -> tuple[Region, str]:
-    """The region, and the text of its file: *file*'s, or a new one's that has nothing but the name."""
-    text = f"region = {json.dumps(name)}\n" if file is None else read_text(file, "the region file")
-    return parse(text), text
+_OURS = frozenset({"YURT_DATA", "YURT_URL", "YURT_TOKEN", "YURT_CA_FILE"})
 
 
 def nats_server() -> str:
@@ -66,53 +44,122 @@ def nats_server() -> str:
     return found
 
 
-def nats(layout: Layout, environ: Mapping[str, str]) -> Plan:
-    file = layout.folder / "nats.conf"
-    file.write_text(_nats_config(layout))
+def nats(layout: Layout, server: Server, environ: Mapping[str, str]) -> Plan:
+    file = layout.config_of(server)
+    file.write_text(render(_server_plan(layout, server)))
     # On one machine it shares the cores with what it serves: its scheduler on one of two cores costs a third less CPU
     # a message than on both.
     sparing = {"GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 4)), "GOGC": "300"}
-    return _plan(layout, "nats", [nats_server(), "-c", str(file)], {**sparing, **environ}, NATS_DRAIN_S)
+    argv = [nats_server(), "-c", str(file)]
+    return _plan(layout, "nats", server.title, argv, {**sparing, **environ}, NATS_DRAIN_S)
 
 
 def gateway(layout: Layout, environ: Mapping[str, str]) -> Plan:
-    settings = {
-        "region_file": str(_region_file(layout)),
-        "nats_urls": [layout.nats],
+    settings: dict[str, Any] = {
+        **_connections(layout),
         "gateway": layout.region.gateways[0],
-        "host": "127.0.0.1",
+        "host": ADDRESS,
         "port": layout.port,
     }
-    return _ours(layout, "gateway", settings, environ, GATEWAY_DRAIN_S)
+    if layout.others:
+        settings["nats_fallback_urls"] = [url for other in layout.others for url in other.nats_from_afar]
+    if (files := _certificate(layout, "gateway", "server")) is not None:
+        settings |= {"tls_cert_file": str(files.cert), "tls_key_file": str(files.key)}
+    return _ours(layout, "gateway", "gateway", settings, environ, GATEWAY_DRAIN_S)
 
 
-def runner(layout: Layout, environ: Mapping[str, str]) -> Plan:
+def runners(layout: Layout, environ: Mapping[str, str]) -> list[Plan]:
+    """One a fleet."""
+    return [_runner(layout, fleet, environ) for fleet in layout.region.fleets]
+
+
+def _runner(layout: Layout, fleet: Fleet, environ: Mapping[str, str]) -> Plan:
+    settings: dict[str, Any] = {**_connections(layout), "engine": layout.engine, "fleet": fleet.name}
+    if (files := _certificate(layout, "admin", "server")) is not None:
+        settings |= {"admin_tls_cert_file": str(files.cert), "admin_tls_key_file": str(files.key)}
+    title = "runner" if len(layout.region.fleets) == 1 else f"runner-{fleet.name}"
+    return _ours(layout, "runner", title, settings, environ, RUNNER_DRAIN_S)
+
+
+def link(layout: Layout, environ: Mapping[str, str]) -> Plan:
+    """The relay through which the regions that were set apart come to this one."""
+    joints = [(server.far_gateway_port, server.gateway_port) for server in layout.servers]
+    joints += [(server.far_port, server.port) for server in layout.servers]
+    distances = [
+        f"{file}={layout.rtt_ms[other.region.name]:g}"
+        for other in layout.others
+        if other.region.name in layout.rtt_ms
+        for file in (other.gateway_file, *map(other.config_of, other.servers))
+    ]
     settings = {
-        "region_file": str(_region_file(layout)),
-        "nats_urls": [layout.nats],
-        "engine": layout.engine,
+        "region": layout.region.name,
+        "joints": [f"{listen}:{target}" for listen, target in joints],
+        "distances": distances,
     }
-    return _ours(layout, "runner", settings, environ, RUNNER_DRAIN_S)
+    argv = [sys.executable, "-P", "-m", "yurt.stack.link", str(_write(layout.folder / "link.toml", settings))]
+    return _plan(layout, "link", "link", argv, environ, LINK_DRAIN_S)
 
 
-def _ours(layout: Layout, role: str, settings: dict[str, Any], environ: Mapping[str, str], drain_s: float) -> Plan:
-    file = layout.folder / f"{role}.toml"
-    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+def _server_plan(layout: Layout, server: Server) -> ServerPlan:
+    files = _certificate(layout, "nats", "both")
+    return ServerPlan(
+        name=server.name,
+        cluster=layout.region.cluster,
+        port=server.port,
+        cluster_port=server.cluster_port,
+        gateway_port=server.gateway_port if layout.others else None,
+        routes=tuple(f"nats://{ADDRESS}:{each.cluster_port}" for each in layout.servers) if server.cluster_port else (),
+        gateways={
+            other.region.name: tuple(f"nats://{ADDRESS}:{each.gateway_seen}" for each in other.servers)
+            for other in layout.others
+        },
+        gateway_advertise=f"{ADDRESS}:{server.far_gateway_port}" if server.far_gateway_port else "",
+        store_dir=server.store,
+        sync_always=layout.region.replicas > 1,
+        tls=None if files is None else TlsFiles(certificate=files.cert, key=files.key, authority=files.ca),
+    )
+
+
+def _certificate(layout: Layout, name: str, usage: str) -> CertificateFiles | None:
+    if layout.authority is None:
+        return None
+    from yurt.bootstrap.authority import issue  # its library is loaded only where there is TLS
+
+    return issue(layout.authority, layout.folder / "certificates", name, hosts=[ADDRESS, "localhost"], usage=usage)
+
+
+def _connections(layout: Layout) -> dict[str, Any]:
+    file = layout.folder / "region.toml"
+    file.write_text(text_of(layout))
+    trust = {} if layout.authority is None else {"nats_ca_file": str(layout.authority.cert)}
+    return {"region_file": str(file), "nats_urls": list(layout.nats), **trust}
+
+
+def _ours(
+    layout: Layout, role: str, title: str, settings: dict[str, Any], environ: Mapping[str, str], drain_s: float
+) -> Plan:
+    file = _write(layout.folder / f"{title}.toml", settings)
     set_by_file = {f"YURT_{name.upper()}" for name in settings}
     passed_on = {name: value for name, value in environ.items() if name not in set_by_file | _OURS}
     if "YURT_CACHE" in passed_on:  # as seen from where we are, not from the region's folder
         passed_on["YURT_CACHE"] = str(Path(passed_on["YURT_CACHE"]).absolute())
     argv = [sys.executable, "-P", "-m", "yurt", role, "--config", str(file)]
-    return _plan(layout, role, argv, passed_on, drain_s)
+    return _plan(layout, role, title, argv, passed_on, drain_s)
 
 
-def _plan(layout: Layout, role: str, argv: list[str], environ: Mapping[str, str], drain_s: float) -> Plan:
+def _write(file: Path, settings: Mapping[str, Any]) -> Path:
+    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return file
+
+
+def _plan(layout: Layout, role: str, title: str, argv: list[str], environ: Mapping[str, str], drain_s: float) -> Plan:
     home = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (home, environ.get("PYTHONPATH"))))
-    log = layout.folder / "logs" / f"{role}.log"
+    log = layout.folder / "logs" / f"{title}.log"
     _set_aside(log)
     return Plan(
         role=role,
+        title=f"{title} of {layout.region.name}" if layout.others else title,
         region=layout.region.name,
         argv=argv,
         log=log,
@@ -125,20 +172,3 @@ def _plan(layout: Layout, role: str, argv: list[str], environ: Mapping[str, str]
 def _set_aside(log: Path) -> None:
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-
-
-def _region_file(layout: Layout) -> Path:
-    file = layout.folder / "region.toml"
-    file.write_text(layout.region_text)
-    return file
-
-
-def _nats_config(layout: Layout) -> str:
-    """One server with JetStream. A kill loses nothing: what the kernel took is written, whoever dies before."""
-    return (
-        f"server_name: {json.dumps(layout.region.name)}\n"
-        f'listen: "127.0.0.1:{layout.nats_port}"\n'
-        f"max_payload: {MESSAGE_BYTES}\n"
-        f"max_pending: {4 * MESSAGE_BYTES}\n"
-        f"jetstream {{\n  store_dir: {json.dumps(str(layout.folder / 'jetstream'))}\n}}\n"
-    )

@@ -39,6 +39,18 @@ def any_free(preferred: int | None = None) -> int:
         return int(probe.getsockname()[1])
 
 
+def several_free(count: int) -> Iterator[int]:
+    """Free ports that the kernel picks, no two the same."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((ADDRESS, 0))
+        return iter([int(probe.getsockname()[1]) for probe in probes])
+    finally:
+        for probe in probes:
+            probe.close()
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

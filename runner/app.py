@@ -126,6 +126,7 @@ class Runner:
             runner=settings.name,
             on_done=self._on_done,
             stocked=self._fleet.stocked,
+            on_unfit=lambda origin: self._overflow.avoid(origin),
         )
         home = at_home(region, settings.fleet)
         self._pressure = Pressure(slots=settings.slots, cores=len(os.sched_getaffinity(0)))

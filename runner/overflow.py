@@ -39,6 +39,7 @@ LOOK_S = 15.0
 LOOK_SOONER_S = 3.0  #: while a region does not answer
 ANSWER_S = 2.0
 PAUSE_S = 0.1  #: when there is nothing to spare
+AVOID_S = 60.0
 FARTHEST = 9  #: the last rank that a pull request can have
 
 OnJob = Callable[[Origin, Delivery], None]
@@ -54,6 +55,7 @@ class _Queue:
     running: int = 0
     came: int = 0
     maybe: bool = False  #: it may have something waiting
+    avoided_until: float = 0.0
 
 
 class Overflow:
@@ -116,6 +118,10 @@ class Overflow:
         self._queues[origin.stream, origin.fleet].running -= 1
         self._wake.set()
 
+    def avoid(self, origin: Origin) -> None:
+        """It has jobs that this runner cannot do; each that comes here costs it an attempt."""
+        self._queues[origin.stream, origin.fleet].avoided_until = asyncio.get_running_loop().time() + AVOID_S
+
     def wake(self) -> None:
         """There may be room again."""
         self._wake.set()
@@ -133,10 +139,10 @@ class Overflow:
         """Whether something is left that could not be asked now."""
         if not self._bus.connected:  # what is asked now would pile up
             return True
-        left = False
+        left, now = False, asyncio.get_running_loop().time()
         free = self._spare() - self._lying()
         for queue in self._open:
-            if queue.puller.outstanding:
+            if queue.puller.outstanding or queue.avoided_until > now:
                 continue
             if free <= 0 or queue.puller.resting or self._stays_behind(queue):
                 left = True

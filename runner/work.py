@@ -8,6 +8,7 @@ Rules
 2. A fault of ours hands the job back for another attempt; the last attempt's fault becomes a result *failed*.
 3. While a job runs its delivery is kept alive by beats; a runner that dies stops beating, and the job is redelivered.
 4. Everything goes by the job's own region, wherever it runs: its result, what is said to it, how its queue delivers.
+5. What other regions have and we have not (a newer version, say) is theirs to run: it goes back at once.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ class Work:
         runner: str,
         on_done: Callable[[Origin, Result | None], None],
         stocked: Callable[[Submission], Awaitable[None]],
+        on_unfit: Callable[[Origin], None],
     ) -> None:
         self._bus, self._shelves, self._region = bus, shelves, region
-        self._runner, self._on_done, self._stocked = runner, on_done, stocked
+        self._runner, self._on_done, self._stocked, self._on_unfit = runner, on_done, stocked, on_unfit
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats: dict[str, asyncio.TimerHandle] = {}  #: by the deliveries' reply subjects
         self._executions: dict[str, Execution] = {}
@@ -157,7 +159,11 @@ class Work:
             return None
 
     async def _answer(self, job: Job, origin: Origin, delivery: Delivery) -> Result | None:
-        await self._on_the_shelves(job.submission)
+        if not await self._is_on_the_shelves(job.submission) and job.region != self._region:
+            event(log, "guest_unfit", execution_id=job.id, region=job.region, language=job.submission.language)
+            self._on_unfit(origin)
+            delivery.hand_back()
+            return None
         attempt = delivery.attempt
         again = attempt > 1 or job.id in self._cancelled
         if again and await self._is_answered(job):
@@ -172,10 +178,13 @@ class Work:
         _log_done(job, result)
         return result
 
-    async def _on_the_shelves(self, submission: Submission) -> None:
+    async def _is_on_the_shelves(self, submission: Submission) -> bool:
         """A job that comes before its language does waits for it, kept alive by beats, and has lost no attempt."""
-        if self._shelves.find(submission.language, submission.version, submission.variant) is None:
-            await self._stocked(submission)
+        wanted = (submission.language, submission.version, submission.variant)
+        if self._shelves.find(*wanted) is not None:
+            return True
+        await self._stocked(submission)
+        return self._shelves.find(*wanted) is not None
 
     async def _is_answered(self, job: Job) -> bool:
         subject = streams.results_subject(job.region, job.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +70,8 @@ async def connected(server: Server, **options: object) -> Bus:
             await asyncio.sleep(0.05)
 
 
-def cluster(folder: Path, name: str, size: int, gateways: Mapping[str, int] | None = None) -> list[Server]:
-    """The servers of a region: joined by routes, and by *gateways* (region to port, its own among them) to others."""
+def cluster(folder: Path, name: str, size: int) -> list[Server]:
+    """The servers of a region, joined by routes; open, and in no supercluster."""
     ports = [free_port() for _ in range(size)]
     routes = [free_port() for _ in range(size)]
     servers = []
@@ -86,9 +86,7 @@ def cluster(folder: Path, name: str, size: int, gateways: Mapping[str, int] | No
                     cluster=name,
                     port=ports[at],
                     cluster_port=routes[at],
-                    routes=tuple(f"nats://127.0.0.1:{port}" for port in routes) if size > 1 else (),
-                    gateway_port=gateways[name] if gateways else None,
-                    gateways={other: (f"nats://127.0.0.1:{port}",) for other, port in (gateways or {}).items()},
+                    routes=tuple(f"nats://127.0.0.1:{port}" for port in routes),
                     store_dir=own / "data",
                     sync_always=True,
                     max_memory_bytes=1 << 34,
@@ -98,9 +96,3 @@ def cluster(folder: Path, name: str, size: int, gateways: Mapping[str, int] | No
         )
         servers.append(Server(config=config, port=ports[at]))
     return servers
-
-
-def of_one_server(name: str, *others: str) -> str:
-    """The text of a region file of a cluster of one."""
-    neighbours = "".join(f'[[neighbours]]\nregion = "{other}"\n' for other in others)
-    return f'region = "{name}"\ncluster = "{name}"\nreplicas = 1\n{neighbours}'

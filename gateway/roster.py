@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class Roster:
         if beat.leaving:
             self._runners.pop(beat.runner, None)
             self._running_until_s = 0.0
+            self._listens_since_s = -math.inf  # it has said so itself: there is no need to wait for its silence
             return
         self._runners[beat.runner] = _Runner(beat, self._now_s())
         if before is None or before.beat.offers != beat.offers:

@@ -16,6 +16,7 @@ from gateway.app import serve
 from gateway.settings import Settings
 from jobs.region import Region, embedded
 from jobs.service.bus import Bus
+from jobs.service.settings import load_region
 from jobs.streams import plan
 from tests.conftest import NatsServer  # noqa: F401  (the type of a fixture)
 from tests.gateway.scripted import ScriptedRunner, Story, hello
@@ -78,7 +79,7 @@ async def open_door(url: str, region_name: str, **changes: Any) -> AsyncIterator
     async with aiohttp.ClientSession() as client:
         yield Door(
             url=ready.result(),
-            region=embedded(region_name),
+            region=load_region(settings.region_file, region_name),
             client=client,
             stop=stop,
             serving=serving,

@@ -56,7 +56,7 @@ class Told:
             Running(
                 execution_id=self.job.id,
                 runner=self.runner.name,
-                region=self.job.region,
+                region=self.runner.of,
                 attempt=self.attempt,
                 started_at_ms=self.started_at_ms,
                 version="3.12.1",
@@ -80,7 +80,9 @@ class Told:
             language=self.job.submission.language.value,
             version="3.12.1",
             variant=self.job.submission.variant,
-            region=self.job.region,
+            region=self.runner.of,
+            queue=self.job.region if self.job.region != self.runner.of else "",
+            placed=self.job.placed,
             runner=self.runner.name,
             attempt=self.attempt,
             verdict=Verdict.OK,
@@ -121,13 +123,19 @@ async def hello(told: Told) -> None:
 
 
 class ScriptedRunner:
-    """Start it with a story; ``tells`` may be changed while it runs."""
+    """Start it with a story; ``tells`` may be changed while it runs.
 
-    def __init__(self, bus: Bus, region: Region, *, tells: Story = hello, name: str = "scripted-1") -> None:
+    It takes the jobs of *region*; *of* is the region that it belongs to, where that is another one.
+    """
+
+    def __init__(
+        self, bus: Bus, region: Region, *, tells: Story = hello, name: str = "scripted-1", of: str = ""
+    ) -> None:
         self.bus = bus
         self.region = region
         self.tells = tells
         self.name = name
+        self.of = of or region.name
         self.offers: tuple[Offer, ...] = OFFERS
         self.jobs: list[Job] = []
         self.told: dict[str, Told] = {}
@@ -151,7 +159,7 @@ class ScriptedRunner:
     async def beat(self, **changes: object) -> None:
         whole = Beat(
             runner=self.name,
-            region=self.region.name,
+            region=self.of,
             pid=1,
             slots=4,
             running=0,
@@ -162,7 +170,7 @@ class ScriptedRunner:
             mean_run_ms=20.0,
         )
         beat = replace(whole, **changes)  # type: ignore[arg-type]
-        self.bus.publish(runner_subject(self.region.name, self.name), wire.pack(beat))
+        self.bus.publish(runner_subject(self.of, self.name), wire.pack(beat))
 
     def _on_delivery(self, delivery: Delivery) -> None:
         self._start(self._tell(delivery))

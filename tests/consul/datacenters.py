@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -18,6 +19,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,17 @@ def binary() -> str | None:
     """On PATH, or where ``.ci/consul`` puts it."""
     unpacked = ROOT / ".tools" / "bin" / "consul"
     return shutil.which("consul") or (str(unpacked) if unpacked.exists() else None)
+
+
+@cache
+def version() -> tuple[int, int]:
+    """Of the binary: settings have changed their names."""
+    consul = binary()
+    assert consul is not None
+    said = subprocess.run([consul, "version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    found = re.search(r"v(\d+)\.(\d+)", said)
+    assert found, said
+    return int(found[1]), int(found[2])
 
 
 @dataclass
@@ -139,6 +152,7 @@ class Datacenter:
         return secret
 
     def _config(self) -> dict[str, Any]:
+        management = "initial_management" if version() >= (1, 11) else "master"
         return {
             "datacenter": self.name,
             "primary_datacenter": HOME,
@@ -155,6 +169,7 @@ class Datacenter:
                 "server": self.rpc,
                 "dns": -1,
                 "grpc": -1,
+                **({"grpc_tls": -1} if version() >= (1, 14) else {}),
             },
             "retry_join_wan": [f"127.0.0.1:{other.wan}" for other in self.others],
             "retry_interval_wan": "100ms",
@@ -168,7 +183,7 @@ class Datacenter:
                 "enabled": True,
                 "default_policy": "deny",
                 "enable_token_replication": self.name != HOME,
-                "tokens": {"master": MANAGEMENT, "agent": MANAGEMENT, "replication": MANAGEMENT},
+                "tokens": {management: MANAGEMENT, "agent": MANAGEMENT, "replication": MANAGEMENT},
             },
         }
 

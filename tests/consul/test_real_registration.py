@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from jobs.service.registration import (
 from jobs.streams import plan
 from tests.conftest import NatsServer, binary, free_port, until_it_answers
 from tests.consul.datacenters import Datacenter, comes_true, recorded
+from tests.sandboxes import CACHE, missing
 
 pytestmark = pytest.mark.network
 
@@ -56,6 +57,23 @@ def runner(name: str) -> Service:
 def register(home: Datacenter, service: Service, healthy: Callable[[], bool] = lambda: True) -> Registration:
     role = service.name.removeprefix("yurt-")
     return Registration(ConsulDoor(home.address, token=home.token(role)), service, healthy=healthy, round_s=ROUND_S)
+
+
+@contextmanager
+def process(
+    role: str, settings: dict[str, str], nats: NatsServer, home: Datacenter, token: str, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``yurt <role>``, in the region ``us-east``."""
+    settings |= {"NATS_URLS": nats.url, "REGION": "us-east", "CONSUL_ADDRESS": home.address, "CONSUL_TOKEN": token}
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("YURT_", "NOMAD_", "CONSUL_"))}
+    environ |= {f"YURT_{name}": value for name, value in settings.items()}
+    with log.open("wb") as errors:
+        started = subprocess.Popen([sys.executable, "-m", "yurt", role], env=environ, stderr=errors)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
 
 
 async def test_a_runner_is_in_the_catalog_while_it_serves(home: Datacenter) -> None:
@@ -163,18 +181,8 @@ async def test_a_gateways_process_enters_itself_and_leaves_consul_first(
     """Its entry says where its region's endpoint is; Consul asks it; SIGTERM takes it back before all else."""
     await bus.ensure(plan(embedded("us-east")))
     token = home.token("gateway")
-    environ = os.environ | {
-        "YURT_NATS_URLS": nats_server.url,
-        "YURT_REGION": "us-east",
-        "YURT_PORT": "0",
-        "YURT_PUBLIC_URL": "https://us-east.example.org",
-        "YURT_CONSUL_ADDRESS": home.address,
-        "YURT_CONSUL_TOKEN": token,
-    }
-    errors = tmp_path / "gateway.log"
-    with errors.open("wb") as log:
-        gateway = subprocess.Popen([sys.executable, "-m", "yurt", "gateway"], env=environ, stderr=log)
-    try:
+    settings = {"PORT": "0", "PUBLIC_URL": "https://us-east.example.org"}
+    with process("gateway", settings, nats_server, home, token, tmp_path / "log") as gateway:
         await comes_true(lambda: home.health("yurt-gateway") == ["passing"], "a passing gateway")
         service = home.entries("yurt-gateway")[0]["Service"]
         assert service["Meta"]["url"] == "https://us-east.example.org"
@@ -186,13 +194,47 @@ async def test_a_gateways_process_enters_itself_and_leaves_consul_first(
         await comes_true(asked, "a gateway that Consul has asked")
         gateway.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(gateway.wait, 20) == 0
-        said = errors.read_text()
+        said = (tmp_path / "log").read_text()
         assert home.entries("yurt-gateway") == []
         assert 0 < said.index("action=deregistered") < said.index("action=gateway_stopped")
         assert token not in said
-    finally:
-        gateway.kill()
-        gateway.wait()
+
+
+async def test_an_autoscalers_process_enters_itself_and_takes_its_lock_there(
+    home: Datacenter, nats_server: NatsServer, bus: Bus, tmp_path: Path
+) -> None:
+    """SIGTERM gives both back."""
+    await bus.ensure(plan(embedded("us-east")))
+    token = home.token("autoscaler")
+    leader = "/v1/kv/yurt/us-east/autoscaler/leader"
+    with process("autoscaler", {"INTERVAL_S": "0.2"}, nats_server, home, token, tmp_path / "log") as autoscaler:
+        await comes_true(lambda: home.health("yurt-autoscaler") == ["passing"], "a passing autoscaler")
+        await comes_true(lambda: "Session" in home.ask(leader)[0], "its lock")
+        autoscaler.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(autoscaler.wait, 20) == 0
+        assert home.entries("yurt-autoscaler") == []
+        assert "Session" not in home.ask(leader)[0]
+        assert token not in (tmp_path / "log").read_text()
+
+
+async def test_a_runners_process_is_entered_once_it_takes_jobs(
+    home: Datacenter, nats_server: NatsServer, bus: Bus, tmp_path: Path
+) -> None:
+    """And is gone before it lets go of NATS; its token is not in its log."""
+    if lack := missing():
+        pytest.skip(lack)
+    await bus.ensure(plan(embedded("us-east")))
+    token = home.token("runner")
+    settings = {"LANGUAGES": "python", "WARM": "1", "CACHE": str(CACHE)}
+    with process("runner", settings, nats_server, home, token, tmp_path / "log") as runner:
+        await comes_true(lambda: home.health("yurt-runner") == ["passing"], "a passing runner", 120)
+        assert "action=ready" in (tmp_path / "log").read_text()
+        runner.send_signal(signal.SIGTERM)
+        await comes_true(lambda: home.entries("yurt-runner") == [], "an empty catalog")
+        assert await asyncio.to_thread(runner.wait, 60) == 0
+        said = (tmp_path / "log").read_text()
+        assert 0 < said.index("action=draining") < said.index("action=deregistered")
+        assert token not in said
 
 
 # -- ACLs ---------------------------------------------------------------------------------------------------------

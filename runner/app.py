@@ -67,9 +67,9 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
     engine = make_engine(settings)
     runner = Runner(settings, region, bus, engine, atlas, lifetime, certificate)
+    stocking = asyncio.create_task(runner.stock(fleet))  # which needs no NATS: it goes on while the streams are made
     try:
         await need(bus, streams.serving(region), region=region.name)
-        stocking = asyncio.create_task(runner.stock(fleet))
         await life.first(asyncio.shield(stocking), stop.wait())
         if not stop.is_set():
             await runner.start(await stocking)
@@ -77,8 +77,9 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
             await life.first(stop.wait(), runner.tasks.failed.wait(), runner.over())
             if runner.tasks.failed.is_set():
                 raise PlatformFault("a part of the runner ended; the lines before say which and why")
-        stocking.cancel()
     finally:
+        stocking.cancel()
+        await asyncio.gather(stocking, return_exceptions=True)
         await runner.shut_down()
         await engine.close()
         await bus.close()

@@ -1,7 +1,7 @@
 """One region of a network on one machine: its processes, started in order, kept alive, ended in order.
 
-Theory of operation. The link first, if there is one, and the NATS servers; then the streams, which in a supercluster
-takes until its servers have found each other and chosen a leader; then the gateway and the runners at once. Ready is
+Theory of operation. The link first, if there is one, and the NATS servers; then the runners, which prepare what they
+need while the streams are made (a supercluster takes some seconds to choose its leader); then the gateway. Ready is
 when the gateway says that jobs can be taken and each runner has offered what it has. Each process that dies is started
 again by its ``Child``.
 
@@ -77,12 +77,12 @@ class Station:
 
     async def start_serving(self) -> None:
         """Ready to take jobs when it returns; raises ``PlatformFault`` when that cannot be."""
-        await self._make_streams()
-        await self._add(parts.gateway(self.layout, self._environ))
         runners = parts.runners(self.layout, self._environ)
         progress = [Progress(runner.log) for runner in runners]
         for runner in runners:
             await self._add(runner)
+        await self._make_streams()
+        await self._add(parts.gateway(self.layout, self._environ))
         await self._until_ready(progress)
         self.ready = True
         self._on_change()

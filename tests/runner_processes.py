@@ -1,0 +1,103 @@
+"""Runner processes for the tests, as Nomad starts them, and jobs given to them past the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jobs import streams, wire
+from jobs.job import Job
+from jobs.languages import Language
+from jobs.limits import DEFAULTS
+from jobs.region import Region
+from jobs.result import Result
+from jobs.service.bus import Bus
+from jobs.states import Class
+from jobs.submission import SourceFile, Submission
+
+HOME = Path(__file__).parents[1]
+START_S = 120.0
+
+
+def job(region: Region, name: str, code: str, *, gateway: str = "") -> Job:
+    now_ms = time.time_ns() // 1_000_000
+    return Job(
+        id=name,
+        user_id="somebody",
+        submission=Submission(
+            language=Language.PYTHON,
+            version="*",
+            files=(SourceFile(name="main.py", content=code.encode()),),
+            entry="main.py",
+            timeout_s=25.0,
+            memory_mb=256,
+            limits=DEFAULTS,
+        ),
+        job_class=Class.STANDARD,
+        region=region.name,
+        gateway=gateway or region.gateways[0],
+        created_at_ms=now_ms,
+        start_by_ms=now_ms + 600_000,
+        correlation_id="",
+    )
+
+
+async def submit(bus: Bus, region: Region, name: str, code: str) -> None:
+    subject = streams.jobs_subject(region.name, Class.STANDARD, Language.PYTHON)
+    await bus.enqueue(subject, wire.pack(job(region, name, code)), message_id=name)
+
+
+async def result(bus: Bus, region: Region, name: str, within_s: float = 60) -> Result:
+    async with asyncio.timeout(within_s):
+        while True:
+            stored = await bus.last(streams.results_stream(region.name), streams.results_subject(region.name, name))
+            if stored is not None:
+                return wire.unpack_as(Result, stored)
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def runner_process(nats_url: str, **environ: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "yurt",
+        "runner",
+        cwd=HOME,
+        stdout=PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={
+            **os.environ,
+            "YURT_NATS_URLS": nats_url,
+            "YURT_LANGUAGES": "python",
+            "YURT_DRAIN_S": "20",
+            **environ,
+        },
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def stored(bus: Bus, region: Region, name: str) -> bool:
+    subject = streams.results_subject(region.name, name)
+    return await bus.last(streams.results_stream(region.name), subject) is not None
+
+
+async def said(process: Process, words: str) -> str:
+    """The first line with *words*."""
+    assert process.stdout is not None
+    async with asyncio.timeout(START_S):
+        async for line in process.stdout:
+            if words in line.decode():
+                return line.decode()
+    raise AssertionError(f"it ended without saying {words}")

@@ -33,7 +33,6 @@ LIE_S = 20.0
 LOOK_AGAIN_S = 0.02  #: when there was no room
 LAIN_S = 0.1  #: a request that lay so long found nothing there
 SHARES = {Class.PRIORITY: 0.25, Class.STANDARD: 0.5, Class.BULK: 0.25}
-RESERVE = 0.25  #: of the steady room, kept free of other regions' jobs
 RESERVED = {Class.STANDARD: 0.125, Class.BULK: 0.0625}
 
 OnJob = Callable[[Class, Delivery], None]
@@ -83,11 +82,10 @@ class Intake:
         self.stop()
         await asyncio.gather(*(puller.close() for puller in self._pullers.values()))
 
-    def spare(self) -> int:
-        """How many jobs of others there is room for: none while anything of our own may wait, or be kept waiting."""
-        if self._stopped or any(self._waits(job_class) for job_class in Class):
-            return 0
-        return self._room(sum(self.running.values())) - max(1, int(RESERVE * self._steady))
+    @property
+    def quiet(self) -> bool:
+        """Nothing of ours waits, as far as is known: there is time for others."""
+        return not self._stopped and not any([self._waits(job_class) for job_class in Class])
 
     def done(self, job_class: Class) -> None:
         self.running[job_class] -= 1
@@ -109,7 +107,8 @@ class Intake:
             for job_class in Class:
                 if job_class in able:
                     self._lie(job_class, free)
-        elif self._lying() < free:
+        elif sum(self._pullers[each].outstanding for each in Class if self._maybe[each]) < free:
+            # what lies on the empty queues may never be answered: it must not keep the full one from being asked
             for job_class in [each for each in able if self._maybe[each]][:1]:
                 puller = self._pullers[job_class]
                 puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)

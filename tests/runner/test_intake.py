@@ -113,3 +113,19 @@ async def test_every_job_of_every_class_is_taken_in_the_end(bus: Bus) -> None:
     assert Counter(desk.came) == {Class.PRIORITY: 30, Class.STANDARD: 30, Class.BULK: 31}
     desk.intake.stop()
     await running
+
+
+async def test_a_runner_of_two_slots_never_rests_while_jobs_wait(bus: Bus) -> None:
+    """Requests that lie on empty queues do not stand in for those that a full one needs."""
+    await opened(bus, "intake-two")
+    desk = Desk(bus, "intake-two", slots=2)
+    running = asyncio.create_task(desk.intake.run())
+    async with asyncio.timeout(10):
+        for job_class in Class:  # requests lie on all three
+            await queue(bus, "intake-two", job_class, 1)
+            await desk.finish()
+        await queue(bus, "intake-two", Class.STANDARD, 20)
+        for _ in range(19):
+            await desk.finish()
+    desk.intake.stop()
+    await running

@@ -26,7 +26,7 @@ class LiveConsumer:
     config: Mapping[str, Any] = field(hash=False)
     waiting: int  #: jobs not yet delivered
     running: int  #: delivered, and not yet acknowledged
-    pulled: bool  #: somebody asks for jobs now
+    pulled: bool  #: somebody asks for jobs now, or has some: a busy runner asks for none
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _consumer(stream: str, info: dict[str, Any]) -> LiveConsumer:
         config=info["config"],
         waiting=int(info["num_pending"]),
         running=int(info["num_ack_pending"]),
-        pulled=int(info["num_waiting"]) > 0,
+        pulled=int(info["num_waiting"]) + int(info["num_ack_pending"]) > 0,
     )
 
 

@@ -143,7 +143,7 @@ class Runner:
             bus,
             atlas,
             languages=self._languages,
-            spare=self._intake.spare,
+            spare=self._spare,
             steady=self._pressure.steady,
             on_job=self._work.take,
             on_control=self._work.on_control,
@@ -207,6 +207,13 @@ class Runner:
     def _room(self, running: int) -> int:
         """One room for the jobs of all regions."""
         return self._pressure.room(running, self.shelves.building.waiting, guests=self._overflow.running)
+
+    def _spare(self) -> int:
+        """What of it is for other regions' jobs."""
+        if not self._intake.quiet:
+            return 0
+        running = sum(self._intake.running.values()) + self._overflow.running
+        return self._pressure.spare(running, self.shelves.building.waiting)
 
     def _support(self, language: Language) -> Support | None:
         allowed = self._settings.languages

@@ -70,6 +70,10 @@ class Pressure:
             return 0
         return min(self.steady, free)
 
+    def spare(self, running: int, building: int) -> int:
+        """How many more jobs of other regions to ask for, all that run counted: a reserve stays free of them."""
+        return self.room(running, building) - max(1, self._floor // 2)
+
     def high(self) -> bool:
         now = self._clock()
         if now - self._read_at > READING_S:

@@ -3,7 +3,7 @@
 Theory of operation. Each consumer of jobs serves pull requests by their priority: a region's own runners ask at 0,
 those of other regions at their rank of distance, 1 to 9. So a request of ours that lies on a neighbour's queue gets a
 job at once when no runner there has room, and never before a nearer runner that asks too. We ask for one job at a time,
-for ``EXPIRES_S``, and only into room to spare (``Intake.spare``). What a neighbour's consumers are is looked up every
+for ``EXPIRES_S``, and only into room to spare (``Pressure.spare``). What a neighbour's consumers are is looked up every
 ``LOOK_S``: we ask only those all of whose languages we offer.
 
 Rules

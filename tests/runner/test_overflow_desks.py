@@ -53,13 +53,17 @@ class Desk:
             bus,
             StaticAtlas(region),
             languages=lambda: languages,
-            spare=self.intake.spare,
+            spare=self.spare,
             steady=slots,
             on_job=self.on_job,
             on_control=lambda message: self.said.append(message.subject),
             look_s=0.1,
             expires_s=0.5,
         )
+
+    def spare(self) -> int:
+        taken = sum(self.intake.running.values()) + self.overflow.running
+        return SLOTS - taken - RESERVE if self.intake.quiet else 0
 
     def on_job(self, origin: Origin, delivery: Delivery) -> None:
         self.came.append(origin)
@@ -196,7 +200,7 @@ async def test_a_runner_whose_own_queue_waits_asks_nobody_else(supercluster: Sup
         await eventually(lambda: is_so(desk.overflow.regions == ("over-other",)))
         await queue(desk.bus, busy, 60)
         await desk.until(lambda: desk.regions["over-busy"] >= SLOTS - KEPT)
-        assert desk.intake.spare() <= 0
+        assert desk.spare() <= 0
         await lying(desk.bus, other, 1)  # what lay when its own came still comes, once
         await queue(desk.bus, other, 5)
         for _ in range(60 - SLOTS):

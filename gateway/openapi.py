@@ -6,6 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
+from gateway.placement import Why
 from gateway.problems import TABLE
 from jobs import limits
 from jobs.events import Stream
@@ -128,7 +129,11 @@ def _submission() -> Schema:
             "compare": {**_words(Compare, "how cases are compared"), "default": "lines"},
             "outputs": _list({"type": "string"}, "globs of files to bring back", limits.OUTPUT_GLOBS),
             "priority": {**_words(Priority, "which queue"), "default": "normal"},
-            "region": _text("auto, home, or a region's name", default="auto"),
+            "region": _text(
+                "where it is queued. auto: home, or the nearest healthy region while home is away or has no runner for "
+                "the language; home; or the name of a region that GET /api/v1/regions lists",
+                default="auto",
+            ),
             "webhook": _object({"url": _text(""), "secret_name": _text("")}, "not served yet: refused"),
             "interactive": {"type": "boolean", "default": False, "description": "stdin stays open for the WebSocket"},
             "tty": _object({"rows": cells, "cols": {**cells, "default": 80}}, "a pseudo-terminal; with interactive"),
@@ -145,13 +150,22 @@ def _schemas() -> dict[str, Schema]:
     ran = {"exit_code": _null_or(count), "stdout": text, "stderr": text}
     moments = dict.fromkeys(("created_at", "started_at", "finished_at"), text)
     durations = dict.fromkeys(("queued_ms", "sandbox_wait_ms", "compile_ms", "run_ms", "total_ms"), number)
+    placement = _object(
+        {
+            "region": _text("whose queue it lies, or lay, in"),
+            "reason": _words(Why, "why that one; overflow: an idle runner of another region took it from there"),
+            "ran_in": _null_or(_text("where it runs or ran; null until it does")),
+        },
+        "where and why",
+    )
     execution = {
         "execution_id": {"type": "string"},
         "status": _words(State, "what the platform did"),
         "language": text,
         "version": text,
         "variant": text,
-        "region": text,
+        "region": _null_or(_text("where it ran; before that, whose queue it lies in")),
+        "placement": _null_or(placement),
         "runner": text,
         "attempt": _null_or(count),
         "verdict": verdict,
@@ -179,13 +193,26 @@ def _schemas() -> dict[str, Schema]:
         "status": _words(State, ""),
         "websocket_url": {"type": "string"},
         "estimated_wait_ms": count,
+        "region": _text("whose queue it lies in"),
+        "placement": placement,
+    }
+    region = {
         "region": {"type": "string"},
+        "healthy": {"type": "boolean", "description": "jobs can be taken there, and a runner is there to run them"},
+        "rtt_ms": number,
+        "queue_depth": {"type": "integer", "description": "jobs that wait"},
+        "running": count,
+        "runners": {"type": "integer", "description": "living ones"},
+        "home": {"type": "boolean", "description": "the region of this gateway"},
+        "url": _text("its regional endpoint; empty where it is not known"),
+        "why": _null_or(_text("what is wrong there; null where nothing is")),
     }
     fault = _object({"field": _text(""), "problem": _text(""), "cure": _text("")}, "")
     return {
         "Submission": _submission(),
         "Accepted": _object(accepted, "it is queued, durably"),
         "Execution": {"type": "object", "properties": execution, "description": "one execution, as far as it is"},
+        "Region": _object(region, "a region, as this gateway last saw it"),
         "Problem": {
             "type": "object",
             "description": "RFC 9457; for 422 with every fault at once",
@@ -289,9 +316,18 @@ def _paths() -> Schema:
             "get": _operation("Read a batch", {"200": _answer("states and results")}, (_ID, _ENCODED))
         },
         "/api/v1/languages": {"get": _operation("What can be run", {"200": _answer("a row a version")})},
-        "/api/v1/regions": {"get": _operation("Where it can run", {"200": _answer("a row a region")})},
+        "/api/v1/regions": {
+            "get": _operation(
+                "Where it can run: home first, then the others, nearest first",
+                {"200": _answer("a row a region", {"type": "array", "items": _ref("Region")})},
+            )
+        },
         "/healthz": {"get": _operation("Whether the process lives", {"200": _answer("it does")})},
-        "/readyz": {"get": _operation("Whether jobs are taken", {"200": _answer("yes"), "503": _answer("not now")})},
+        "/readyz": {
+            "get": _operation(
+                "Whether jobs are taken, at home or by a neighbour", {"200": _answer("yes"), "503": _answer("not now")}
+            )
+        },
         "/metrics": {"get": _operation("Prometheus", {"200": _answer("the metrics")})},
     }
 

@@ -52,6 +52,14 @@ class OutputFile(TypedDict):
     encoding: str
 
 
+class Placement(TypedDict):
+    """In which region's queue it was put, why that one, and where it runs or ran (None until it does)."""
+
+    region: str
+    reason: str
+    ran_in: str | None
+
+
 class Execution(TypedDict):
     """One execution. ``verdict`` is what the program did, None until the status is *completed*."""
 
@@ -61,6 +69,7 @@ class Execution(TypedDict):
     version: str
     variant: str
     region: str
+    placement: Placement | None
     runner: str | None
     attempt: int
     verdict: str | None
@@ -86,6 +95,7 @@ class Submitted(TypedDict):
     websocket_url: str
     estimated_wait_ms: float
     region: str
+    placement: Placement
 
 
 class Language(TypedDict):

@@ -10,7 +10,8 @@ const SAMPLES = {
 };
 const NAMES = { python: "Python", javascript: "JavaScript", java: "Java", go: "Go", cpp: "C++", rust: "Rust" };
 const MOST_SHOWN = 400000;
-const code = $("code"), output = $("output"), verdict = $("verdict"), language = $("language");
+const code = $("code"), output = $("output"), verdict = $("verdict"), language = $("language"), region = $("region");
+const REASONS = { asked_for: "as asked for", home_has_no_runner: "home has no runner for it", home_away: "home is away", overflow: "it was idle", same_key: "as before" };
 let execution = null, socket = null, next = 1, shown = 0, retries = 0;
 
 function pickSample() {
@@ -60,6 +61,7 @@ async function run() {
   say("sending", "busy");
   const [name, version] = language.value.split("@");
   const body = { language: name, version: version || "*", code: code.value, stdin: $("stdin").value };
+  if (!region.hidden) body.region = region.value;
   try {
     const answer = await fetch("/api/v1/execute", {
       method: "POST",
@@ -120,7 +122,9 @@ function finish(result) {
   const ms = (n) => (n >= 1000 ? (n / 1000).toFixed(2) + " s" : n.toFixed(n < 10 ? 1 : 0) + " ms");
   if (result.usage) $("figures").textContent = `${ms(result.usage.cpu_ms)} CPU · ${mib(result.usage.memory_peak_bytes)}`;
   const parts = [["queued", "queued_ms"], ["sandbox", "sandbox_wait_ms"], ["compile", "compile_ms"], ["run", "run_ms"], ["total", "total_ms"]];
+  const chips = region.hidden ? [] : [place(result)];
   $("times").replaceChildren(
+    ...chips,
     ...parts.filter(([, field]) => result.timeline[field] !== null).map(([name, field]) => {
       const part = document.createElement("span");
       part.textContent = `${name} ${ms(result.timeline[field])}`;
@@ -128,6 +132,27 @@ function finish(result) {
     }),
   );
   $("times").hidden = false;
+}
+function place(result) {
+  const chip = document.createElement("span");
+  const why = result.placement && REASONS[result.placement.reason];
+  chip.className = "place";
+  chip.textContent = why ? `${result.region}: ${why}` : result.region;
+  return chip;
+}
+async function regions() {
+  let rows = [];
+  try {
+    rows = await (await fetch("/api/v1/regions")).json();
+  } catch (error) {
+    return;
+  }
+  if (!Array.isArray(rows) || rows.length < 2) return;
+  const chosen = region.value;
+  const far = (row) => (!row.healthy ? " (not ready)" : row.home ? " (home)" : row.rtt_ms === null ? "" : ` (${Math.round(row.rtt_ms)} ms)`);
+  region.replaceChildren(new Option("Nearest region", "auto"), ...rows.map((row) => new Option(row.region + far(row), row.region)));
+  if (chosen && rows.some((row) => row.region === chosen)) region.value = chosen;
+  region.hidden = false;
 }
 async function languages() {
   let rows = [];
@@ -155,5 +180,7 @@ document.addEventListener("keydown", (event) => {
 });
 language.addEventListener("change", pickSample);
 $("run").addEventListener("click", run);
+region.addEventListener("focus", regions);
 $("stop").addEventListener("click", () => execution && fetch(`/api/v1/executions/${execution}`, { method: "DELETE" }));
+regions();
 languages();

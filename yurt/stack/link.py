@@ -30,6 +30,7 @@ import functools
 import logging
 import sys
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -122,6 +123,14 @@ class _End(asyncio.Protocol):
             wait_s = self._due[0][0] - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(max(wait_s, 0), self._on_time)
 
+    def cut(self) -> None:
+        """No more of it, at once."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.transport is not None:
+            self.transport.abort()
+
     def deliver_from(self, other: _End) -> None:
         """*other*'s socket is there: what waits for it may go."""
         self.deliver()
@@ -155,6 +164,7 @@ class Link:
         self._joints, self._delay_s = joints, delay_s
         self._servers: list[asyncio.Server] = []
         self._calls: set[asyncio.Task[None]] = set()
+        self._ends: weakref.WeakSet[_End] = weakref.WeakSet()
 
     async def start(self) -> None:
         """Listening on every joint when it returns; ``ConfigFault`` where a port is taken."""
@@ -170,6 +180,7 @@ class Link:
         assert near.transport is not None
         listen, caller = (near.transport.get_extra_info(name)[1] for name in ("sockname", "peername"))
         near.delay_s = self._delay_s(caller, listen)
+        self._ends.add(near)
         call = asyncio.get_running_loop().create_task(self._call(near, target))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
@@ -179,6 +190,7 @@ class Link:
         far = _End(near.deliver_from)
         far.delay_s = near.delay_s
         near.other, far.other = far, near
+        self._ends.add(far)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await asyncio.get_running_loop().create_connection(lambda: far, ports.ADDRESS, target)
@@ -187,11 +199,14 @@ class Link:
                 near.transport.abort()
 
     async def close(self) -> None:
+        """Cut: what is under way is lost."""
         for server in self._servers:
             server.close()
         for call in list(self._calls):
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+        for end in self._ends:
+            end.cut()
 
 
 def delay_of(distances: Mapping[str, float], caller: int, listen: int) -> float:

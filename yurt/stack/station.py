@@ -34,7 +34,8 @@ from yurt.stack.layout import Layout
 from yurt.stack.progress import Progress
 
 # its connections to NATS live for a moment only: that they end is no news
-logging.getLogger("bus").setLevel(logging.ERROR)
+for _name in ("bus", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 NATS_READY_S = 120.0  #: JetStream reads its stores first
 READY_S = 900.0  #: a runner's first start prepares every toolchain

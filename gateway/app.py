@@ -183,16 +183,25 @@ async def start(desk: Desk, tasks: life.Tasks) -> None:
 
 async def _find_streams(desk: Desk) -> None:
     """Home's streams are there; or home is away, and there are neighbours to place jobs with until it is back."""
-    away_s = NEED_AFAR_S if desk.bus.at_home and desk.horizon.others else 0.0 if desk.horizon.others else NEED_WAIT_S
+    has_others = bool(desk.horizon.others)
     try:
-        await need(desk.bus, streams.serving(desk.region), region=desk.region.name, wait_s=away_s)
+        await _need(desk, NEED_AFAR_S if has_others else NEED_WAIT_S)
         await restore_output(desk.bus, desk.region)
         await tell_waiting(desk.bus, desk.region)
     except Unavailable as fault:
-        if not desk.horizon.others:
+        if not has_others:
             raise
         log.warning("action=home_is_away fault=%s", fault)
         desk.lost_streams.set()
+
+
+async def _need(desk: Desk, answer_s: float) -> None:
+    """As ``need``; for an answer at all *answer_s* is waited, for streams that are being made longer."""
+    plans, name = streams.serving(desk.region), desk.region.name
+    try:
+        await need(desk.bus, plans, region=name, wait_s=answer_s if desk.bus.at_home else 0.0)
+    except ConfigFault:
+        await need(desk.bus, plans, region=name)
 
 
 async def _restore_streams(desk: Desk) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from gateway.backlog import Backlog
 from gateway.intake import Known
-from gateway.placement import Placed, View, Why, place
+from gateway.placement import AUTO, Placed, View, Why, place
 from gateway.roster import Roster
 from jobs.errors import Unavailable
 from jobs.languages import Language
@@ -41,6 +41,7 @@ LOOK_S = 1.5  #: for one region: a far one answers twice within it
 MISSES = 2
 SHUT_S = (2.0, 30.0)  #: at first, and at most
 TRIAL_S = 2.5  #: a submission that tries a shut queue is through by then
+UNCONFIRMED = "its queue does not confirm jobs"
 _SMOOTHING = 0.2
 
 
@@ -57,20 +58,15 @@ class Sight:
     misses: int = 0
     shut_s: float = 0.0  #: how long its queue was shut last; 0: it confirms jobs
     shut_until_s: float = 0.0
+    tried: bool = False  #: one submission is trying it
     measured_ms: float | None = None
     deafen: Callable[[], Awaitable[None]] | None = None  #: ends what is heard of its runners; None: nothing is yet
 
-    @property
-    def healthy(self) -> bool:
-        return self.answers and not self.shut_s and self.roster.can_run()
-
-    @property
-    def why_unhealthy(self) -> str | None:
+    def why_not(self, now_s: float) -> str:
+        """Why it takes no jobs; empty where it does."""
         if not self.answers:
             return self.trouble
-        if self.shut_s:
-            return "its queue does not confirm jobs"
-        return None if self.roster.can_run() else "no living runner offers a language"
+        return UNCONFIRMED if now_s < self.shut_until_s else ""
 
     @property
     def rtt_ms(self) -> float | None:
@@ -94,6 +90,7 @@ class Horizon:
         self._now_s = now_s
         self.home = self._sight(region.name)
         self.home.answers, self.home.trouble = True, ""
+        self._at_home = Placed(region=region.name, why=Why.HOME)
         self._sights: dict[str, Sight] = {region.name: self.home}
         self._order: tuple[Sight, ...] = (self.home,)
         self._known: tuple[tuple[Known, ...], Known] | None = None
@@ -139,6 +136,13 @@ class Horizon:
         """Of a region; home's for one that is not known (any more)."""
         return self._sights.get(name, self.home)
 
+    def why_unhealthy(self, sight: Sight) -> str | None:
+        """None where jobs are taken and somebody is there to run them."""
+        if not self._bus.connected:
+            return "NATS is away"
+        why_not = sight.why_not(self._now_s())
+        return why_not or (None if sight.roster.can_run() else "no living runner offers a language")
+
     @property
     def known(self) -> Known:
         """What submissions are held against: home's offers, and beside them those of the regions that may be named."""
@@ -164,29 +168,34 @@ class Horizon:
 
     def place(self, asked: str, language: Language, *, without: Iterable[str] = ()) -> Placed:
         """The queue for a job; regions *without* which it must be have been tried. Raises ``Unavailable``."""
-        if len(self._order) == 1 and not without:
-            return Placed(region=self.home.name, why=Why.HOME)
+        home = self.home
+        if not without:
+            is_usual = asked == AUTO and home.answers and not home.shut_s and home.roster.may_run(language)
+            if is_usual or len(self._order) == 1:
+                return self._at_home
         placed = place(asked, [self._view(sight, language, without) for sight in self._order])
         chosen = self._sights[placed.region]
         if chosen.shut_s:
-            chosen.shut_until_s = self._now_s() + TRIAL_S
+            chosen.shut_until_s, chosen.tried = self._now_s() + TRIAL_S, True
         return placed
 
     def _view(self, sight: Sight, language: Language, without: Iterable[str]) -> View:
-        trouble = "" if sight.answers else sight.trouble
-        if sight.name in without or (sight.shut_s and self._now_s() < sight.shut_until_s):
-            trouble = trouble or "its queue does not confirm jobs"
+        trouble = sight.why_not(self._now_s()) or (UNCONFIRMED if sight.name in without else "")
         runs = sight.roster.may_run(language) if sight is self.home else sight.roster.runs(language)
         return View(region=sight.name, takes=not trouble, runs=runs, trouble=trouble)
 
     def place_record(self, *, without: Iterable[str] = ()) -> Placed:
         """Where to keep what belongs to no one job: as for ``auto``, whoever runs what. Raises ``Unavailable``."""
+        if len(self._order) == 1 and not without:
+            return self._at_home
         views = [replace(self._view(sight, Language.PYTHON, without), runs=True) for sight in self._order]
-        return place("auto", views)
+        return place(AUTO, views)
 
     def took(self, region: str) -> None:
         """A job was confirmed there."""
-        self.sight(region).shut_s = 0.0
+        sight = self.sight(region)
+        if sight.shut_s:
+            sight.shut_s, sight.shut_until_s, sight.tried = 0.0, 0.0, False
 
     def missed(self, region: str, fault: Unavailable) -> None:
         """A job was not confirmed there."""
@@ -195,9 +204,12 @@ class Horizon:
             if self._bus.connected:
                 self._fail(sight, "nobody takes its jobs")
             return
+        now_s = self._now_s()
+        if len(self._order) == 1 or (now_s < sight.shut_until_s and not sight.tried):
+            return  # there is nowhere else to go; or it is shut already: this one was sent before
         least, most = SHUT_S
-        sight.shut_s = min(max(2 * sight.shut_s, least), most)
-        sight.shut_until_s = self._now_s() + sight.shut_s
+        sight.shut_s, sight.tried = min(max(2 * sight.shut_s, least), most), False
+        sight.shut_until_s = now_s + sight.shut_s
         event(log, "queue_shut", level=logging.WARNING, region=sight.name, seconds=sight.shut_s, why=str(fault))
 
     # -- upkeep -------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Entry:
 
     def end(self, result: Result) -> None:
         self.state = result.state
+        self.region = result.region
         self.version = result.version
         self.verdict = result.verdict
         self.cause = result.cause

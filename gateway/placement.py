@@ -62,7 +62,9 @@ def place(asked: str, views: Sequence[View]) -> Placed:
         return _nearest(home, views)
     if asked == HOME:
         return _only(home, Why.HOME, needs_runner=False)
-    named = next(view for view in views if view.region == asked)
+    named = next((view for view in views if view.region == asked), None)
+    if named is None:
+        raise Unavailable(f"{asked} is no region of this network any more", retry_after_s=RETRY_AFTER_S)
     why = Why.HOME if named is home else Why.ASKED_FOR
     return _only(named, why, needs_runner=any(view.runs for view in views))
 

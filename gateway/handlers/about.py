@@ -38,7 +38,7 @@ async def regions(desk: Desk, request: web.Request) -> web.Response:
 def _row(desk: Desk, sight: Sight) -> dict[str, Any]:
     _, running, _ = sight.roster.capacity()
     is_home = sight is desk.horizon.home
-    why = "this gateway has no connection to NATS" if not desk.bus.connected else sight.why_unhealthy
+    why = desk.horizon.why_unhealthy(sight)
     return {
         "region": sight.name,
         "healthy": why is None,
@@ -67,27 +67,19 @@ async def alive(desk: Desk, request: web.Request) -> web.Response:
 
 async def ready(desk: Desk, request: web.Request) -> web.Response:
     """``GET /readyz``: jobs can be taken, at home or by a neighbour, and somebody is there to run them."""
-    takers = [sight.name for sight in desk.horizon.regions if sight.healthy]
-    faults = []
-    if desk.leaving.begun:
-        faults.append("this gateway is stopping")
-    if not desk.bus.connected:
-        faults.append("NATS is away")
+    wrong = {sight.name: desk.horizon.why_unhealthy(sight) for sight in desk.horizon.regions}
+    takers = [name for name, why in wrong.items() if why is None]
+    faults = ["this gateway is stopping"] if desk.leaving.begun else []
     if not takers:
-        faults += [_fault(desk, sight) for sight in desk.horizon.regions]
+        faults += [f"{name}: {why}" if name != desk.region.name else str(why) for name, why in wrong.items()]
     body = {
         "status": "ready" if not faults else "not ready",
         "region": desk.region.name,
         "takes_jobs": takers,
-        "home": desk.horizon.home.why_unhealthy or "ready",
+        "home": wrong[desk.region.name] or "ready",
         "faults": faults,
     }
     return _json(body, status=503 if faults else 200)
-
-
-def _fault(desk: Desk, sight: Sight) -> str:
-    why = sight.why_unhealthy or ""
-    return why if sight is desk.horizon.home else f"{sight.name}: {why}"
 
 
 async def metrics(desk: Desk, request: web.Request) -> web.Response:
@@ -132,7 +124,11 @@ def gauges(horizon: Horizon, feeds: Feeds) -> Iterator[Metric]:
 
 def _region_gauges(horizon: Horizon) -> Iterator[Metric]:
     figures: tuple[tuple[str, str, Callable[[Sight], float | None]], ...] = (
-        ("healthy", "Whether jobs can be taken and run there", lambda sight: float(sight.healthy)),
+        (
+            "healthy",
+            "Whether jobs can be taken and run there",
+            lambda sight: float(horizon.why_unhealthy(sight) is None),
+        ),
         ("rtt_seconds", "Round trip to its JetStream", lambda sight: sight.rtt_ms and sight.rtt_ms / 1000),
         ("queue_depth", "Jobs waiting or running", lambda sight: sight.backlog.depth()),
         ("running", "Jobs that its runners have", lambda sight: sight.roster.capacity()[1]),

@@ -23,7 +23,7 @@ import aiohttp
 
 from jobs.errors import PlatformFault, Unavailable, YurtError
 from jobs.service.access import Access
-from jobs.service.bus import Bus
+from jobs.service.bus import ApiError, Bus
 from yurt import trust
 from yurt.bootstrap.apply import set_up
 from yurt.bootstrap.changes import Allowed
@@ -107,13 +107,14 @@ class Station:
             self._say(f"the streams of {self.layout.region.name} were not made again: {fault}")
 
     async def _make_streams(self) -> None:
-        """Wait for a NATS server that was just started, and give the region its streams."""
+        """Wait for the NATS servers that were just started, and give the region its streams."""
         began = [child.process for child in self._servers()]
         deadline = asyncio.get_running_loop().time() + NATS_READY_S
         while True:
             try:
-                bus = await self._connect()
-            except Unavailable:
+                await self._set_up()
+                return
+            except (Unavailable, ApiError):  # it starts, or chooses its leaders
                 for child, process in zip(self._servers(), began, strict=True):
                     if child.process is None or child.process != process:
                         if self.ready:
@@ -122,12 +123,13 @@ class Station:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(_LOOK_S)
-                continue
-            try:
-                await set_up(bus, self.layout.region, allowed=Allowed(forget=True, idle=True))
-            finally:
-                await bus.close()
-            return
+
+    async def _set_up(self) -> None:
+        bus = await self._connect()
+        try:
+            await set_up(bus, self.layout.region, allowed=Allowed(forget=True, idle=True))
+        finally:
+            await bus.close()
 
     async def _connect(self) -> Bus:
         ca_file = None if self.layout.authority is None else self.layout.authority.cert

@@ -98,6 +98,12 @@ variable "life_cycle" {
   description = "The node attribute that tells on-demand and spot nodes apart."
 }
 
+variable "runner_drain_s" {
+  type        = number
+  default     = 75
+  description = "Seconds for what runs to end: a build and a run may take 30 each. The kill timeout is 15 more."
+}
+
 variable "runner_slots" {
   type        = number
   default     = 64
@@ -265,7 +271,7 @@ job "runner-burst" {
 
       # As for the baseline, and within the two minutes that a spot node is given.
       kill_signal  = "SIGTERM"
-      kill_timeout = "90s"
+      kill_timeout = "${var.runner_drain_s + 15}s"
 
       config {
         command = local.command
@@ -284,7 +290,7 @@ job "runner-burst" {
         YURT_SLOTS           = "${var.runner_slots}"
         YURT_WARM            = "${var.runner_warm}"
         YURT_CACHE           = var.runner_cache
-        YURT_DRAIN_S         = "75"
+        YURT_DRAIN_S         = "${var.runner_drain_s}"
         YURT_ADMIN_PORT      = "${NOMAD_PORT_admin}"
         YURT_BURST           = "true"
         YURT_IDLE_EXIT_S     = "${var.burst_idle_s}"

@@ -106,6 +106,12 @@ variable "life_cycle" {
   description = "The node attribute that tells on-demand and spot nodes apart."
 }
 
+variable "runner_drain_s" {
+  type        = number
+  default     = 75
+  description = "Seconds for what runs to end: a build and a run may take 30 each. The kill timeout is 15 more."
+}
+
 variable "runner_slots" {
   type        = number
   default     = 64
@@ -164,6 +170,12 @@ variable "runner_counts" {
   description = "By fleet, the runners at the first registration; 10 where none is given. The autoscaler decides from there."
 }
 
+variable "runner_progress" {
+  type        = string
+  default     = "15m"
+  description = "How long Nomad tries a failed canary anew, on other nodes too, before it takes the version back; more than the kill timeout."
+}
+
 variable "runner_deadline" {
   type        = string
   default     = "10m"
@@ -213,7 +225,7 @@ job "runner" {
     health_check      = "checks"
     min_healthy_time  = var.settle
     healthy_deadline  = var.runner_deadline
-    progress_deadline = "20m"
+    progress_deadline = var.runner_progress
     auto_revert       = true
   }
 
@@ -295,10 +307,10 @@ job "runner" {
       driver = "raw_exec"
       user   = "root"
 
-      # SIGTERM: takes no more; compiling and running may each take 30 s, and drain_s is 75. Clients of Nomad cap this
-      # at their max_kill_timeout, 30 s by default: set it to 120 s.
+      # SIGTERM: takes no more, and ends what it has begun. Clients of Nomad cap this at their max_kill_timeout, 30 s by
+      # default: set it to 120 s.
       kill_signal  = "SIGTERM"
-      kill_timeout = "90s"
+      kill_timeout = "${var.runner_drain_s + 15}s"
 
       config {
         command = local.command
@@ -317,7 +329,7 @@ job "runner" {
         YURT_SLOTS           = "${var.runner_slots}"
         YURT_WARM            = "${var.runner_warm}"
         YURT_CACHE           = var.runner_cache
-        YURT_DRAIN_S         = "75"
+        YURT_DRAIN_S         = "${var.runner_drain_s}"
         YURT_ADMIN_PORT      = "${NOMAD_PORT_admin}"
       }
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nkeys
+
 from jobs.errors import ConfigFault
 
 
@@ -22,7 +24,11 @@ class Access:
         options: dict[str, Any] = {}
         if self.seed_file is not None:
             if not self.seed_file.is_file():
-                raise ConfigFault(f"nats_seed_file: {self.seed_file} is not there; yurt bootstrap makes it")
+                raise ConfigFault(f"nats_seed_file: {self.seed_file} is not there; yurt bootstrap --keys makes it")
+            try:
+                public_key(self.seed_file)
+            except ValueError as error:
+                raise ConfigFault(f"nats_seed_file: {error}; yurt bootstrap --keys makes one") from error
             options["nkeys_seed"] = str(self.seed_file)
         if self.ca_file is not None:
             try:
@@ -30,3 +36,16 @@ class Access:
             except (OSError, ssl.SSLError) as error:
                 raise ConfigFault(f"nats_ca_file: {self.ca_file} cannot be used: {error}") from error
         return options
+
+
+def public_key(seed_file: Path) -> str:
+    """The public half of an NKey seed; raises ``ValueError`` naming the file that cannot be read or holds none."""
+    try:
+        pair = nkeys.from_seed(bytearray(seed_file.read_bytes().strip()))
+    except OSError as error:
+        raise ValueError(f"{seed_file} cannot be read: {error.strerror}") from error
+    except (nkeys.NkeysError, ValueError) as error:
+        raise ValueError(f"{seed_file} is no NKey seed") from error
+    key: str = pair.public_key.decode()
+    pair.wipe()
+    return key

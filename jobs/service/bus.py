@@ -10,7 +10,7 @@ Rules
 2. Every wait has a deadline; a part that is away is ``Unavailable``, a full queue is ``QueueFull``.
 3. nats-py 2.16 lets a late PONG kill its read loop unseen: ``_Client`` mends that, and a watchdog reconnects when the
    loop has ended for any other reason.
-4. Nothing is created on the serving path: streams and consumers come from ``ensure`` alone.
+4. Nothing is created on the serving path: streams and consumers are there before (``jobs.service.streams_there``).
 5. Of a write that failed it is told whether it may be stored all the same: after ``NotTaken`` it surely is not.
 6. With fallback servers (another region's) the connection begins at home and comes back to it: ``jobs.service.homing``.
 """

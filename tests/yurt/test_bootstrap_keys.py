@@ -10,7 +10,8 @@ import pytest
 from jobs.errors import ConfigFault
 from jobs.region import embedded
 from jobs.roles import Role
-from yurt.bootstrap.keys import PUBLIC, Servers, make, public_key, read_guests
+from jobs.service.access import Access, public_key
+from yurt.bootstrap.keys import PUBLIC, Servers, make, read_guests
 from yurt.commands import bootstrap
 
 ONE = Servers(hosts={"one": "127.0.0.1"})
@@ -58,6 +59,17 @@ def test_a_lost_seed_is_made_anew_and_a_broken_one_is_named(tmp_path: Path) -> N
     seeds["runner"].write_text("nonsense")
     with pytest.raises(ConfigFault, match=r"runner\.nk is no NKey seed; delete it"):
         make(tmp_path, embedded("east"), ONE)
+
+
+def test_a_process_names_the_seed_that_it_cannot_use(tmp_path: Path) -> None:
+    """Before it tries to connect."""
+    seed = tmp_path / "gateway.nk"
+    with pytest.raises(ConfigFault, match=r"nats_seed_file: .*gateway\.nk is not there; yurt bootstrap --keys"):
+        Access(seed_file=seed).options()
+    for nonsense in ("", "nonsense", "UAAAA", "SU" + "1" * 56):
+        seed.write_text(nonsense)
+        with pytest.raises(ConfigFault, match=r"nats_seed_file: .*gateway\.nk is no NKey seed"):
+            Access(seed_file=seed).options()
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,24 @@ may be run again, after any end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from jobs.errors import ConfigFault
+from jobs.errors import ConfigFault, Unavailable
 from jobs.region import Region
 from jobs.service.bus import ApiError, Bus
 from jobs.service.streams_there import NAME_IN_USE
-from jobs.streams import plan
+from jobs.streams import StreamPlan, plan
 from yurt.bootstrap import fleets
 from yurt.bootstrap.changes import Allowed, Change, Changes, What, compare
 from yurt.bootstrap.live import READY_S, look, until_ready
 
 Say = Callable[[str], None]
 
+REPLICATED_S = 300.0  #: for full queues to be copied to new servers
 _CHANGE_S = 15.0
+_LOOK_S = 0.25
 
 _OVERLAP = 10065
 _NO_PLACE = (10005, 10023, 10074)  #: no suitable peers, insufficient resources, not that many replicas
@@ -63,6 +66,39 @@ async def carry_out(bus: Bus, region: Region, changes: Changes, *, say: Say = la
                 await fleets.change(bus, queue, say=say)
             except ApiError as error:
                 raise ConfigFault(f"{queue.name}: {_why(error, region)}") from error
+    await _until_replicated(bus, [change.stream for change in changes.streams if change.stream is not None], say)
+
+
+async def _until_replicated(bus: Bus, streams: Iterable[StreamPlan], say: Say) -> None:
+    """Until every replica has what the stream has: before that a lost server may be lost messages."""
+    deadline = asyncio.get_running_loop().time() + REPLICATED_S
+    for stream in streams:
+        said = False
+        while behind := await _behind(bus, stream):
+            if not said:
+                say(f"{stream.name}: waits for its replicas on {', '.join(behind)}")
+                said = True
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(
+                    f"{stream.name}: its replicas on {', '.join(behind)} are behind after {REPLICATED_S:.0f} s;"
+                    " see that those servers are up, and run this again"
+                )
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _behind(bus: Bus, stream: StreamPlan) -> list[str]:
+    """The servers whose replica is not whole yet.
+
+    A replica is called current before it has the messages; while more servers are taken in, only the end of the
+    ``desired`` state says that they have. A leader that dies before that leaves a stream that nobody can read.
+    """
+    others = int(stream.config["num_replicas"]) - 1
+    cluster = (await bus.api(f"STREAM.INFO.{stream.name}", timeout_s=_CHANGE_S)).get("cluster") or {}
+    replicas = cluster.get("replicas") or []
+    behind = [replica["name"] for replica in replicas if not replica.get("current") or replica.get("offline")]
+    if not behind and (cluster.get("desired") or others > len(replicas)):
+        return [", ".join(replica["name"] for replica in replicas) or "servers that are still being chosen"]
+    return behind
 
 
 async def _change_stream(bus: Bus, region: Region, change: Change) -> None:

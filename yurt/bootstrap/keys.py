@@ -25,6 +25,7 @@ import nkeys
 from jobs.errors import ConfigFault
 from jobs.region import NAME, Region
 from jobs.roles import Role
+from jobs.service.access import public_key
 from yurt.bootstrap import accounts
 from yurt.bootstrap.accounts import SYSTEM, PublicKeys
 from yurt.bootstrap.authority import Usage, authority, issue
@@ -76,10 +77,11 @@ def make(folder: Path, region: Region, servers: Servers, guests: Sequence[Path] 
     try:
         own.mkdir(parents=True, exist_ok=True)
         seeds, made = _seeds(own)
-        public = PublicKeys(region=region.name, keys={role: public_key(seed) for role, seed in seeds.items()})
+        public = PublicKeys(region=region.name, keys={role: _public_key(seed) for role, seed in seeds.items()})
         _write(own / PUBLIC, _public_text(public))
         others = read_guests([*guests, folder], region.name)
-        text = accounts.render(public, [each.region for each in region.neighbours], others)
+        known = [*(each.region for each in region.neighbours), *servers.remote]
+        text = accounts.render(public, known, others)
         _write(own / ACCOUNTS, text)
         ca = authority(folder / "authority")
         configs = {}
@@ -153,15 +155,11 @@ def _seeds(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
     return seeds, tuple(made)
 
 
-def public_key(seed: Path) -> str:
-    """The public key of a seed's file; raises ``ConfigFault`` where it holds none."""
+def _public_key(seed: Path) -> str:
     try:
-        pair = nkeys.from_seed(bytearray(seed.read_bytes().strip()))
-    except (nkeys.NkeysError, ValueError) as error:
-        raise ConfigFault(f"{seed} is no NKey seed; delete it, and run this again for a new one") from error
-    key: str = pair.public_key.decode()
-    pair.wipe()
-    return key
+        return public_key(seed)
+    except ValueError as error:
+        raise ConfigFault(f"--keys: {error}; delete it, and run this again for a new one") from error
 
 
 # -- other regions ----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ demo: setup ## start the network, run programs in all six languages, show what t
 
 test: setup ## every test, the ones with the whole network too
 	@.ci/consul
+	@.ci/infrastructure
 	@$(BIN)/python -m pytest
 
 check: setup ## format, lint, types, import contracts and the fast tests, in under 90 seconds
@@ -35,6 +36,8 @@ bench: setup ## measure what SPEC.md promises, beside the bare tools
 lock: setup ## resolve the dependencies of pyproject.toml anew, into requirements.lock (needs uv)
 	@printf 'hatchling>=1.27\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --group dev pyproject.toml - --output-file requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate .ci/infrastructure.in --output-file .ci/infrastructure.lock
 
 clean: ## remove what was built, measured and set up here
 	@rm -rf .venv .yurt .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/out

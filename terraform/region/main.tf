@@ -29,7 +29,7 @@ locals {
   peer_cidrs = [for peer in var.peers : peer.cidr]
   # every region is cut alike (modules/network), so the others' addresses follow from their cidr
   peer_brokers = {
-    for name, peer in var.peers : name => [for at in range(3) : cidrhost(cidrsubnet(peer.cidr, 4, at + 1), 10)]
+    for name, peer in var.peers : name => [for at in range(3) : cidrhost(cidrsubnet(peer.cidr, 8, at + 4), 10)]
   }
   machine = {
     region               = var.region
@@ -87,8 +87,8 @@ module "broker" {
 
   machine               = local.machine
   zones                 = var.zones
-  subnet_ids            = module.network.private_subnet_ids
-  subnet_cidrs          = module.network.private_subnet_cidrs
+  subnet_ids            = module.network.broker_subnet_ids
+  subnet_cidrs          = module.network.broker_subnet_cidrs
   gateways              = local.peer_brokers
   group_ids             = module.security.group_ids["broker"]
   instance_profile_arn  = module.iam.instance_profile_arns["broker"]

@@ -18,10 +18,7 @@ resource "aws_ebs_volume" "data" {
   kms_key_id        = var.machine.kms_key_arn
   tags              = { Name = "yurt-${var.machine.region}-nats-${each.key}", backup = "daily" }
 
-  lifecycle {
-    prevent_destroy = false # guarded by final_snapshot: what is in the queues can be brought back
-  }
-  final_snapshot = var.final_snapshot
+  final_snapshot = var.final_snapshot # what is in the queues can be brought back
 }
 
 module "machine" {
@@ -58,6 +55,8 @@ module "machine" {
 }
 
 resource "aws_instance" "this" {
+  #checkov:skip=CKV_AWS_8:its launch template encrypts the disk
+  #checkov:skip=CKV_AWS_126:its launch template turns detailed monitoring on
   for_each = local.servers
 
   subnet_id            = var.subnet_ids[each.value.at]
@@ -75,14 +74,9 @@ resource "aws_instance" "this" {
     http_put_response_hop_limit = 1
   }
 
-  root_block_device {
-    encrypted = true
-  }
-
   disable_api_termination = var.protected
-  monitoring              = true
   ebs_optimized           = true
-  tags                    = { Name = "yurt-${var.machine.region}-nats-${each.key}" }
+  tags                    = { Name = "yurt-${var.machine.region}-nats-${each.key}", yurt-broker = var.machine.region }
 
   lifecycle {
     # a new template must not replace all three at once: `terraform apply -replace` does it one by one (docs/deploy.md)

@@ -22,7 +22,7 @@ variable "zones" {
 }
 
 variable "subnet_ids" {
-  description = "Private subnets, in the order of the zones."
+  description = "Subnets that hold nothing else, in the order of the zones."
   type        = list(string)
 }
 

@@ -18,6 +18,16 @@ resource "aws_default_security_group" "closed" {
   tags   = { Name = "yurt-${var.region}-unused" }
 }
 
+# Brokers have fixed addresses, so nothing else may take one there.
+resource "aws_subnet" "broker" {
+  for_each = local.zones
+
+  vpc_id            = aws_vpc.this.id
+  availability_zone = each.key
+  cidr_block        = cidrsubnet(var.cidr, 8, each.value + 4)
+  tags              = { Name = "yurt-${var.region}-broker-${each.key}" }
+}
+
 resource "aws_internet_gateway" "this" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "yurt-${var.region}" }
@@ -95,6 +105,13 @@ resource "aws_route_table_association" "private" {
   for_each = local.zones
 
   subnet_id      = aws_subnet.private[each.key].id
+  route_table_id = aws_route_table.private[each.key].id
+}
+
+resource "aws_route_table_association" "broker" {
+  for_each = local.zones
+
+  subnet_id      = aws_subnet.broker[each.key].id
   route_table_id = aws_route_table.private[each.key].id
 }
 

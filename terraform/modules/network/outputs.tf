@@ -9,13 +9,18 @@ output "public_subnet_ids" {
 }
 
 output "private_subnet_ids" {
-  description = "Of everything else, one a zone, in the order of the zones."
+  description = "Of everything else but the brokers, one a zone, in the order of the zones."
   value       = [for zone in var.zones : aws_subnet.private[zone].id]
 }
 
-output "private_subnet_cidrs" {
+output "broker_subnet_ids" {
+  description = "Of the NATS servers, one a zone."
+  value       = [for zone in var.zones : aws_subnet.broker[zone].id]
+}
+
+output "broker_subnet_cidrs" {
   description = "Their addresses, in the same order."
-  value       = [for zone in var.zones : aws_subnet.private[zone].cidr_block]
+  value       = [for zone in var.zones : aws_subnet.broker[zone].cidr_block]
 }
 
 output "connection_ids" {

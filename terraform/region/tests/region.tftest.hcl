@@ -98,8 +98,8 @@ run "it_stands" {
   command = apply
 
   assert {
-    condition     = output.nats_urls == ["tls://10.20.16.10:4222", "tls://10.20.32.10:4222", "tls://10.20.48.10:4222"]
-    error_message = "Brokers have the tenth address of each private subnet."
+    condition     = output.nats_urls == ["tls://10.20.4.10:4222", "tls://10.20.5.10:4222", "tls://10.20.6.10:4222"]
+    error_message = "Brokers have the tenth address of each of their subnets."
   }
   assert {
     condition     = output.edge.endpoint == "us-east.run.example.org"
@@ -110,7 +110,7 @@ run "it_stands" {
     error_message = "One connection a peer, asked or accepted."
   }
   assert {
-    condition     = strcontains(output.user_data["1"], "{ name: \"eu-west\", urls: [\"nats://10.21.16.10:7222\",\"nats://10.21.32.10:7222\",\"nats://10.21.48.10:7222\"] }")
+    condition     = strcontains(output.user_data["1"], "{ name: \"eu-west\", urls: [\"nats://10.21.4.10:7222\",\"nats://10.21.5.10:7222\",\"nats://10.21.6.10:7222\"] }")
     error_message = "A broker's NATS knows the brokers of the other regions."
   }
   assert {

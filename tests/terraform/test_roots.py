@@ -1,0 +1,128 @@
+"""The Terraform roots: written as Terraform writes, valid, and their own tests hold (planned and applied, mocked)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.terraform.conftest import SOURCES, Terraform
+
+pytestmark = pytest.mark.network
+
+ROLES = ("server", "broker", "gateway", "runner")
+
+
+def test_every_file_is_written_as_terraform_fmt_writes(terraform: Terraform) -> None:
+    """No difference is left to argue about."""
+    assert terraform.run(".", "fmt", "-check", "-recursive", "-diff").stdout == ""
+
+
+@pytest.mark.parametrize("root", ["region", "global"])
+def test_a_root_is_valid(terraform: Terraform, root: str) -> None:
+    """References, types and arguments fit the provider's."""
+    assert json.loads(terraform.run(root, "validate", "-json").stdout)["valid"]
+
+
+@pytest.mark.parametrize("root", ["region", "global"])
+def test_a_root_s_own_tests_hold(terraform: Terraform, root: str) -> None:
+    """``terraform test`` with a mocked provider."""
+    assert re.search(r"Success! \d+ passed, 0 failed", terraform.run(root, "test", "-no-color").stdout)
+
+
+def test_every_region_has_addresses_of_its_own() -> None:
+    """Peered networks must not overlap, and a name stands for one region."""
+    said = [file.read_text() for file in sorted((SOURCES / "regions").glob("*.tfvars"))]
+    for what in ("region", "aws_region", "cidr"):
+        values = [re.search(rf'^{what}\s*=\s*"(.+)"', text, re.MULTILINE) for text in said]
+        found = [value.group(1) for value in values if value]
+        assert len(set(found)) == len(said)
+
+
+def test_every_variable_and_output_says_what_it_is() -> None:
+    """A person who has never met us reads them."""
+    for file in SOURCES.rglob("*.tf"):
+        for kind, name, body in re.findall(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', file.read_text(), re.S | re.M):
+            assert "description" in body, f"{file}: {kind} {name}"
+
+
+def test_only_the_load_balancer_is_open_to_the_world() -> None:
+    """One rule lets anybody in, on 443; no subnet gives public addresses."""
+    text = "".join(file.read_text() for file in sorted(SOURCES.rglob("*.tf")))
+    rules = re.findall(r'resource "aws_vpc_security_group_ingress_rule" "(\w+)" \{(.*?)^\}', text, re.S | re.M)
+    assert [name for name, body in rules if "0.0.0.0/0" in body] == ["https"]
+    assert "map_public_ip_on_launch = true" not in text and "associate_public_ip_address" not in text
+
+
+@pytest.fixture(scope="module")
+def first_starts(terraform: Terraform) -> dict[str, str]:
+    """The first-start script of each role, as Terraform renders it."""
+    return {role: _rendered(terraform, role) for role in ROLES}
+
+
+def _rendered(terraform: Terraform, role: str) -> str:
+    values = {
+        "role": role,
+        "region": "us-east",
+        "aws_region": "us-east-1",
+        "pool": role if role in ("gateway", "runner") else "",
+        "servers": 3,
+        "wan_joins": ["10.21.16.7"],
+        "authoritative_region": "us-east",
+        "artifacts_bucket": "artifacts",
+        "artifacts": {
+            name: {"key": f"{name}.zip", "sha256": "0" * 64}
+            for name in (("consul", "nats") if role == "broker" else ("consul", "nomad", "yurt"))
+        },
+        "packages": "python3 libseccomp2",
+        "nats_config": 'server_name: "us-east-1"',
+        "data_device": "/dev/xvdj",
+        "data_volume": "vol0123456789abcdef0",
+    }
+    file = terraform.folder / "modules/machine/files/boot.sh.tftpl"
+    # one line of base64: the console prints texts with quotes and escapes of its own
+    expression = f'base64encode(templatefile("{file}", jsondecode({json.dumps(json.dumps(values))})))\n'
+    empty = terraform.folder / "console"  # a root of its own, which needs no backend
+    empty.mkdir(exist_ok=True)
+    argv = ["terraform", f"-chdir={empty}", "console"]
+    done = subprocess.run(
+        argv, env=terraform.environ, input=expression, capture_output=True, text=True, check=True, timeout=60
+    )
+    return base64.b64decode(done.stdout.strip().strip('"')).decode()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_first_start_is_sound_shell(first_starts: dict[str, str], role: str, tmp_path: Path) -> None:
+    """bash parses it, and shellcheck finds nothing."""
+    script = tmp_path / "boot.sh"
+    script.write_text(first_starts[role])
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck on PATH: first starts are parsed, and not linted")
+    done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_first_start_holds_no_secret_and_checks_what_it_fetches(first_starts: dict[str, str], role: str) -> None:
+    """Secrets come from the parameter store at the start; each artifact has its hash; metadata wants a token."""
+    text = first_starts[role]
+    assert "ssm get-parameter --with-decryption" in text
+    assert "sha256sum --check" in text
+    assert "X-aws-ec2-metadata-token" in text
+    assert not re.search(r"(?i)(password|secret_key|BEGIN [A-Z ]*PRIVATE KEY)", text)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_configuration_of_consul_is_json(first_starts: dict[str, str], role: str) -> None:
+    """What the shell fills in stands within quotes."""
+    found = re.search(r"cat >/etc/consul.d/yurt.json <<JSON\n(.*?)\nJSON\n", first_starts[role], re.S)
+    assert found is not None
+    config = json.loads(found.group(1))
+    assert config["datacenter"] == "$region" and config["acl"]["default_policy"] == "deny"
+    assert config.get("server", False) is (role == "server")

@@ -1,6 +1,8 @@
 """The autoscaler's process: makes what touches the outside, and gives it its life. The only place that constructs.
 
 connect ─▶ the record's stream ─▶ listen to beats ─▶ rounds ─▶ SIGTERM: leave the lock to the next one
+
+When the files say other fleets or bounds, its parts are made anew, and take up the history where it was left.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from autoscaler import scaling
+from autoscaler import follow
 from autoscaler.controller import Controller, Outcome
 from autoscaler.fleets import Advice, Fleets, NomadFleets
+from autoscaler.follow import Plans
 from autoscaler.lock import ConsulLock, Lock, NatsLock
 from autoscaler.metrics import Metrics
 from autoscaler.nomad_door import NomadDoor
@@ -30,7 +33,6 @@ from jobs.service.bus import Bus
 from jobs.service.connections import connect
 from jobs.service.consul_door import ConsulDoor
 from jobs.service.registration import autoscaler_service, make_registration
-from jobs.service.settings import load_region, read_text
 from jobs.service.streams_there import need
 from jobs.streams import scale_plan
 
@@ -45,38 +47,32 @@ def run(settings: AutoscalerSettings) -> int:
 
 async def serve(settings: AutoscalerSettings, stop: asyncio.Event) -> None:
     """An autoscaler, from start to *stop*."""
-    async with _made(settings) as autoscaler:
-        await autoscaler.prepare()
-        await autoscaler.serve(stop)
+    plans: Plans | None = follow.read(settings)
+    while plans is not None and not stop.is_set():
+        async with _made(settings, plans) as autoscaler:
+            await autoscaler.prepare()
+            plans = await autoscaler.serve(stop)
 
 
 async def plan(settings: AutoscalerSettings) -> list[Outcome]:
     """What would be decided now for each fleet, after beats were listened to for long enough. Changes nothing."""
-    async with _made(settings) as autoscaler:
+    async with _made(settings, follow.read(settings)) as autoscaler:
         return await autoscaler.plan()
 
 
 async def last_decisions(settings: AutoscalerSettings) -> dict[str, list[Decision]]:
     """The decisions that the record has, by fleet, oldest first."""
-    async with _made(settings) as autoscaler:
+    async with _made(settings, follow.read(settings)) as autoscaler:
         return await autoscaler.last_decisions()
 
 
-def load_scaling(settings: AutoscalerSettings, region: Region) -> Scaling:
-    if settings.scaling_file is None:
-        return scaling.default(region)
-    return scaling.parse(read_text(settings.scaling_file, "scaling_file:"), region)
-
-
 @asynccontextmanager
-async def _made(settings: AutoscalerSettings) -> AsyncIterator[Autoscaler]:
+async def _made(settings: AutoscalerSettings, plans: Plans) -> AsyncIterator[Autoscaler]:
     if settings.interval_s <= 0:
         raise ConfigFault(f"interval_s: {settings.interval_s:g} must be above 0")
-    region = load_region(settings.region_file, settings.region)
-    plans = load_scaling(settings, region)
     bus = await connect(settings, role="autoscaler", name=f"autoscaler {settings.name}")
     try:
-        yield Autoscaler(settings, region, plans, bus)
+        yield Autoscaler(settings, *plans, bus)
     finally:
         await bus.close()
 
@@ -128,7 +124,9 @@ class Autoscaler:
     async def prepare(self) -> None:
         await need(self._bus, [scale_plan(self._region)], region=self._region.name)
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event) -> Plans | None:
+        """Until *stop*, or until the files say something else: what they say then."""
+        changed = asyncio.create_task(follow.until_changed(self._settings, (self._region, self._scaling)))
         port = await self._admin.start(self._settings.admin_port)
         service = autoscaler_service(region=self._region.name, name=self._settings.name, admin_port=port)
         registration = make_registration(self._settings, service, healthy=lambda: not self._tasks.failed.is_set())
@@ -137,8 +135,10 @@ class Autoscaler:
             self._tasks.start(self._controller.run(self._settings.interval_s), "controller")
             self._tasks.start(registration.keep_up(), "consul")
             logs.event(log, "ready", region=self._region.name, name=self._settings.name, admin_port=port)
-            await life.first(stop.wait(), self._tasks.failed.wait())
+            await life.first(stop.wait(), self._tasks.failed.wait(), asyncio.shield(changed))
+            return changed.result() if changed.done() else None
         finally:
+            changed.cancel()
             self._tasks.closing = True
             await registration.leave()
             await self._tasks.cancel()

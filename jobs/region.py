@@ -236,6 +236,10 @@ def _fleets(given: Any, faults: list[str]) -> tuple[Fleet, ...]:
             else:
                 owner[language] = name
                 languages.append(language)
+        if words == []:
+            faults.append(
+                f"{where}.languages: a fleet needs at least one language; give it one, or leave the fleet out"
+            )
         bounds = [_count(entry.get(key), f"{where}.{key}", faults) for key in ("minimum", "maximum")]
         if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
             faults.append(f"{where}.minimum: {bounds[0]} is above the maximum {bounds[1]}; swap them")

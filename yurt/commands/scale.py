@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autoscaler import app, simulate
+from autoscaler import app, follow, simulate
 from autoscaler.controller import Outcome, Still
 from autoscaler.policy import Decision
 from autoscaler.scaling import FleetScaling, Scaling
 from autoscaler.settings import AutoscalerSettings
 from jobs.errors import ConfigFault
-from jobs.service.settings import load, load_region
+from jobs.service.settings import load
 from yurt.commands import exits, process
 from yurt.commands.tables import table
 
@@ -102,8 +102,7 @@ def plan(options: argparse.Namespace) -> int:
 
 def simulated(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    region = load_region(settings.region_file, settings.region)
-    scaling = app.load_scaling(settings, region)
+    _, scaling = follow.read(settings)
     fleet = _fleet(scaling, options.fleet)
     start = fleet.bounds.minimum if options.start is None else max(0, options.start)
     decisions = list(simulate.run(simulate.read(_text(options.file)), fleet, scaling, start=start))

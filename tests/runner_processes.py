@@ -8,10 +8,11 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from jobs import streams, wire
+from jobs.errors import Unavailable
 from jobs.job import Job
 from jobs.languages import Language
 from jobs.limits import DEFAULTS
@@ -54,11 +55,13 @@ async def submit(bus: Bus, region: Region, name: str, code: str) -> None:
 
 
 async def result(bus: Bus, region: Region, name: str, within_s: float = 60) -> Result:
+    """Its stored result, waited for, also while its region is away."""
+    stream, subject = streams.results_stream(region.name), streams.results_subject(region.name, name)
     async with asyncio.timeout(within_s):
         while True:
-            stored = await bus.last(streams.results_stream(region.name), streams.results_subject(region.name, name))
-            if stored is not None:
-                return wire.unpack_as(Result, stored)
+            with suppress(Unavailable):
+                if (stored := await bus.last(stream, subject)) is not None:
+                    return wire.unpack_as(Result, stored)
             await asyncio.sleep(0.05)
 
 

@@ -83,6 +83,25 @@ def test_a_small_runner_never_takes_more_than_its_slots(machine: Machine) -> Non
     assert machine.pressure(slots=1).room(1, 0) == 0
 
 
+def test_guests_hold_slots_but_never_the_floor(machine: Machine) -> None:
+    """Jobs of other regions count in the one room; a busy machine still starts a few of its own."""
+    pressure = machine.pressure(slots=16)
+    assert pressure.room(0, 0, guests=15) == 1
+    assert pressure.room(0, 0, guests=16) == 0
+    machine.feels(runnable=9, available=0.9)
+    assert pressure.room(0, 0, guests=8) == pressure.room(0, 0) > 0
+
+
+def test_what_is_spared_for_other_regions_leaves_a_reserve(machine: Machine) -> None:
+    """All that run are counted; a busy machine takes a few when it has nothing of its own, and then no more."""
+    pressure = machine.pressure(slots=16)
+    assert 0 < pressure.spare(0, 0) < pressure.room(0, 0)
+    assert pressure.spare(15, 0) <= 0
+    machine.feels(runnable=9, available=0.9)
+    assert 0 < pressure.spare(0, 0) < pressure.room(0, 0)
+    assert pressure.spare(4, 0) < 0
+
+
 def test_load_is_told_in_per_cent(machine: Machine) -> None:
     """CPU since the last reading, memory now."""
     load = Load(machine.folder)

@@ -137,7 +137,7 @@ NEEDS = [
     (Role.AUTOSCALER, "subscribe", "runners.us-east.*"),
     (Role.SUBSCRIBER, "publish", f"{API}.DIRECT.GET.OUTPUT_EU_WEST"),
     (Role.SUBSCRIBER, "subscribe", "output.>"),
-    (Role.SUBSCRIBER, "subscribe", "output.us-east-1.some-id"),
+    (Role.SUBSCRIBER, "subscribe", "output.*.*"),
     (Role.ADMIN, "publish", f"{API}.CONSUMER.PAUSE.{QUEUE}.all"),
     (Role.ADMIN, "publish", f"{API}.STREAM.INFO.SCALE_US_EAST"),
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from jobs import streams
 from jobs.service.bus import Bus
+from yurt.bootstrap.apply import set_up
 from yurt.demo.nomad_stage import Stage
 
 JOBS = ("nats", "runner", "gateway", "runner-burst")
@@ -30,6 +30,6 @@ def start_region(stage: Stage, told: Callable[[str], None] = lambda _: None) -> 
 async def _make_streams(stage: Stage) -> None:
     bus = await Bus.connect([stage.nats_url], name="streams")
     try:
-        await bus.ensure(streams.plan(stage.region()))
+        await set_up(bus, stage.region())
     finally:
         await bus.close()

@@ -1,13 +1,17 @@
 """Jobs that wait, told again: after NATS has lost what it kept in memory.
 
-The ``OUTPUT`` stream lives in memory, and with it the word that an execution is queued. When NATS comes back with an
-empty one, the queues, which are files, still have the jobs: each is read once, and ``Queued`` is said of it again, so
-that any gateway can answer for it before it begins.
+The ``OUTPUT`` stream lives in memory, and with it the word that an execution is queued. When NATS comes back without it
+and it is made anew, the queues, which are files, still have the jobs: each is read once, and ``Queued`` is said of it
+again, so that any gateway can answer for it before it begins.
+
+Whether that has to be done is told by age: a queue that holds a job older than the ``OUTPUT`` stream holds one that
+nothing is said of. Whether the stream is empty tells nothing: under load it has something to keep at once.
 """
 
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from jobs import streams, wire
 from jobs.ends import queued_of
@@ -24,16 +28,20 @@ PAGE = 50  #: jobs read at once: each may be as large as a body
 
 
 async def tell_waiting(bus: Bus, region: Region) -> int:
-    """How many were told; none where output is remembered. Raises ``Unavailable`` when NATS is away."""
+    """How many were told; none where all are remembered. Raises ``Unavailable`` when NATS is away."""
     kept = await bus.api(f"STREAM.INFO.{streams.output_stream(region.name)}")
-    if kept["state"]["messages"]:
-        return 0
     told = 0
     for job_class in Class:
-        told += await _tell(bus, region, job_class)
+        queue = await bus.api(f"STREAM.INFO.{streams.jobs_stream(region.name, job_class)}")
+        if queue["state"]["messages"] and _time(queue["state"]["first_ts"]) < _time(kept["created"]):
+            told += await _tell(bus, region, job_class)
     if told:
         event(log, "waiting_told", jobs=told)
     return told
+
+
+def _time(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp)
 
 
 async def _tell(bus: Bus, region: Region, job_class: Class) -> int:

@@ -8,15 +8,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: help setup demo test check bench lock clean toolchains
+.PHONY: help setup demo demo-nomad test check bench lock clean toolchains
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: toolchains $(STAMP) ## what Yurt needs, in .venv, from the lock file; toolchains where apt and root allow it
 
 demo: setup ## start the network, run programs in all six languages, show what they did, stop
 	@$(BIN)/python -m yurt.demo
+
+demo-nomad: setup ## the same on a real Nomad, where one is on PATH: burst, a killed allocation, a new version
+	@$(BIN)/python -m yurt.demo.nomad
 
 test: setup ## every test, the ones with the whole network too
 	@.ci/consul

@@ -32,6 +32,7 @@ class Audit:
     def __post_init__(self) -> None:
         self.client = Client(self.url, patience_s=PATIENCE_S)
         self._said = 0
+        self._one_more = asyncio.Condition()
 
     async def close(self) -> None:
         await self.client.close()
@@ -43,6 +44,8 @@ class Audit:
         code = f"import time; time.sleep({seconds}); print({word!r})" if seconds else f"print({word!r})"
         answer = await self.client.submit(language, code, timeout=20)
         self.accepted[answer["execution_id"]] = word
+        async with self._one_more:
+            self._one_more.notify_all()
         return str(answer["execution_id"])
 
     @asynccontextmanager
@@ -65,6 +68,12 @@ class Audit:
         finally:
             done.set()
             await submitting
+
+    async def more(self, count: int) -> None:
+        """Until so many more were accepted: the load is under way."""
+        goal = len(self.accepted) + count
+        async with asyncio.timeout(PATIENCE_S), self._one_more:
+            await self._one_more.wait_for(lambda: len(self.accepted) >= goal)
 
     async def settle(self) -> None:
         """Nothing lost, nothing twice: each accepted id, by its result and by the streams."""

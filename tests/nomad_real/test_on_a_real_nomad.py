@@ -33,14 +33,6 @@ def runner_of(allocation: Allocation) -> str:
     return f"runner-{allocation.id[:8]}"
 
 
-async def some_time(audit: Audit, submissions: int) -> None:
-    """Until so many more were accepted: the load is under way."""
-    goal = len(audit.accepted) + submissions
-    async with asyncio.timeout(60):
-        while len(audit.accepted) < goal:  # noqa: ASYNC110  the load has no event for each
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize("language", list(Language))
 async def test_a_program_of_each_language_runs_in_an_allocation(stage: Stage, audit: Audit, language: Language) -> None:
     """By HTTP through the gateway's allocation, in the runner's, which names itself in the answer."""
@@ -59,7 +51,7 @@ async def test_a_dispatched_runner_takes_work_and_ends_by_itself(stage: Stage, a
         burst = runner_of(next(each for each in stage.allocations() if each.job == child))
         async with asyncio.timeout(60):
             while not await _took_some(audit, burst):
-                await some_time(audit, 5)
+                await audit.more(5)
     await asyncio.to_thread(stage.until, lambda found: _ended(found, child), "the burst has ended by itself", 60)
     await audit.settle()
     assert burst in audit.runners.values()
@@ -88,9 +80,9 @@ async def test_a_killed_allocation_comes_back_and_nothing_is_lost(stage: Stage, 
     """SIGKILL in the midst of a load. Callers go on submitting, and are never told that it failed for good."""
     (victim,) = stage.running(job)
     async with audit.load(PER_S, seconds=0.2):
-        await some_time(audit, 20)
+        await audit.more(20)
         await asyncio.to_thread(stage.nomad, "alloc", "signal", "-s", "SIGKILL", victim.id)
-        await some_time(audit, 40)
+        await audit.more(40)
     await audit.settle()
     (same,) = stage.running(job)
     assert same.id == victim.id  # restarted where it was
@@ -103,10 +95,10 @@ async def test_a_new_version_is_rolled_under_load_and_nobody_notices(stage: Stag
     """The old allocation ends what it has begun: no execution needs a second attempt."""
     version = stage.version(job)
     async with audit.load(PER_S, seconds=0.2):
-        await some_time(audit, 20)
+        await audit.more(20)
         await asyncio.to_thread(stage.register, job, release=f"0.1.{version + 1}")
         await asyncio.to_thread(stage.deployed, job, version + 1)
-        await some_time(audit, 20)
+        await audit.more(20)
     await audit.settle()
     assert {each.version for each in stage.running(job)} == {version + 1}
     assert set(audit.attempts.values()) == {1}
@@ -125,7 +117,7 @@ async def test_a_version_that_fails_its_check_is_taken_back(stage: Stage, audit:
         with pytest.raises(PlatformFault, match=f"runner version {version + 1} was not deployed"):
             await asyncio.to_thread(stage.deployed, "runner", version + 1)
         await asyncio.to_thread(stage.deployed, "runner", version + 2)
-        await some_time(audit, 20)
+        await audit.more(20)
     await audit.settle()
     assert [each.id for each in stage.running("runner")] == [before.id]
     assert set(audit.attempts.values()) == {1}
@@ -136,7 +128,7 @@ async def test_a_drained_node_gives_its_work_to_another(stage: Stage, audit: Aud
     (first,) = stage.get("/v1/nodes")
     await asyncio.to_thread(stage.add_node)
     async with audit.load(PER_S, seconds=0.2):
-        await some_time(audit, 20)
+        await audit.more(20)
         await asyncio.to_thread(
             stage.nomad, "node", "drain", "-enable", "-yes", "-detach", "-deadline", "60s", first["ID"]
         )
@@ -148,7 +140,7 @@ async def test_a_drained_node_gives_its_work_to_another(stage: Stage, audit: Aud
             )
 
         await asyncio.to_thread(stage.until, moved, "everything runs on the second node")
-        await some_time(audit, 20)
+        await audit.more(20)
     await audit.settle()
     with contextlib.suppress(PlatformFault):  # it is as it was for whoever comes next
         stage.nomad("node", "drain", "-disable", "-yes", first["ID"])

@@ -51,6 +51,7 @@ class Allocation:
     wanted: str  #: run or stop
     node: str
     healthy: bool | None  #: by its deployment
+    restarts: int
     said: str  #: the last event of its task
     index: int  #: when it was made
 
@@ -319,6 +320,7 @@ def _allocations(rows: list[dict[str, Any]]) -> list[Allocation]:
             wanted=row["DesiredStatus"],
             node=row["NodeName"],
             healthy=(row.get("DeploymentStatus") or {}).get("Healthy"),
+            restarts=sum(state.get("Restarts", 0) for state in (row.get("TaskStates") or {}).values()),
             said=_said(row.get("TaskStates") or {}),
             index=row["CreateIndex"],
         )

@@ -65,42 +65,73 @@ async def result(bus: Bus, region: Region, name: str, within_s: float = 60) -> R
             await asyncio.sleep(0.05)
 
 
+class RunnerProcess:
+    """A process and what it says, which is read all the time: a full pipe would stop it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._lines: list[str] = []
+        self._heard = 0
+        self._news = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def said(self, words: str) -> str:
+        """The next line with *words*."""
+        async with asyncio.timeout(START_S):
+            while True:
+                for line in self._lines[self._heard :]:
+                    self._heard += 1
+                    if words in line:
+                        return line
+                assert not self._reading.done(), f"it ended without saying {words}:\n{''.join(self._lines)}"
+                self._news.clear()
+                await self._news.wait()
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self, within_s: float) -> int:
+        """Its exit code."""
+        return await asyncio.wait_for(self._process.wait(), within_s)
+
+    async def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        await self._reading
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self._lines.append(line.decode())
+            self._news.set()
+        asyncio.get_running_loop().call_soon(self._news.set)
+
+
 @asynccontextmanager
-async def runner_process(nats_url: str, **environ: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "yurt",
-        "runner",
-        cwd=HOME,
-        stdout=PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={
-            **os.environ,
-            "YURT_NATS_URLS": nats_url,
-            "YURT_LANGUAGES": "python",
-            "YURT_DRAIN_S": "20",
-            **environ,
-        },
+async def runner_process(nats_url: str, **environ: str) -> AsyncIterator[RunnerProcess]:
+    """``yurt runner``, with its settings in the environment; killed at the end if it is still there."""
+    process = RunnerProcess(
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "yurt", "runner"),
+            cwd=HOME,
+            stdout=PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={
+                **os.environ,
+                "YURT_NATS_URLS": nats_url,
+                "YURT_LANGUAGES": "python",
+                "YURT_DRAIN_S": "20",
+                **environ,
+            },
+        )
     )
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+        await process.close()
 
 
 async def stored(bus: Bus, region: Region, name: str) -> bool:
     subject = streams.results_subject(region.name, name)
     return await bus.last(streams.results_stream(region.name), subject) is not None
-
-
-async def said(process: Process, words: str) -> str:
-    """The first line with *words*."""
-    assert process.stdout is not None
-    async with asyncio.timeout(START_S):
-        async for line in process.stdout:
-            if words in line.decode():
-                return line.decode()
-    raise AssertionError(f"it ended without saying {words}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio.subprocess import Process
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from jobs.languages import Language
 from jobs.region import Delivery, Fleet, Region
 from jobs.service.bus import Bus
 from jobs.states import Class, State, Verdict
-from tests.runner_processes import result, runner_process, said, submit
+from tests.runner_processes import RunnerProcess, result, runner_process, submit
 from tests.superclusters import Supercluster, eventually, region_in
 
 pytestmark = [
@@ -35,7 +35,7 @@ SLOW = "import time; print('begun', flush=True); time.sleep({seconds}); print('d
 
 
 @asynccontextmanager
-async def runner_in(supercluster: Supercluster, folder: Path, name: str) -> AsyncIterator[Process]:
+async def runner_in(supercluster: Supercluster, folder: Path, name: str) -> AsyncIterator[RunnerProcess]:
     """A runner process of that region, ready, that has found the other."""
     other = {"north": "east", "east": "north"}[name]
     file = folder / f"{name}.toml"
@@ -54,7 +54,7 @@ async def runner_in(supercluster: Supercluster, folder: Path, name: str) -> Asyn
         "YURT_SLOTS": "16",
     }
     async with runner_process(supercluster.url(name), **environ) as process:
-        await said(process, f"action=neighbours regions={other}")
+        await process.said(f"action=neighbours regions={other}")
         yield process
 
 
@@ -142,7 +142,7 @@ async def test_a_burst_spills_over_and_every_job_has_one_result(own_supercluster
             await submit(home, NORTH, name, "import time; time.sleep(1.5); print('done')")
         while (await running.get()).region != "east":
             pass
-        helper.kill()
+        helper.send_signal(signal.SIGKILL)
         ends = [await result(home, NORTH, name) for name in names]
         assert all(end.verdict is Verdict.OK and end.stdout == b"done\n" for end in ends)
         await eventually(lambda: is_settled(home, NORTH))

@@ -3,115 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from jobs.errors import ConfigFault, Unavailable
 from jobs.languages import Language
-from jobs.region import Fleet, Region, embedded
 from jobs.service.bus import Bus
-from jobs.service.pull import Delivery
-from jobs.states import Class
-from jobs.streams import PRIORITY_GROUP, StreamPlan, jobs_subject, plan
-from runner.intake import Intake
+from jobs.streams import StreamPlan
+from tests.yurt.trading import (
+    GO,
+    PYTHON,
+    RUST,
+    DyingBus,
+    Queue,
+    Trade,
+    acknowledge,
+    calls_of_a_change,
+    ids,
+    until,
+)
 from yurt.bootstrap.fleets import change, look
 from yurt.bootstrap.moving import Patience, consumers
 
-PYTHON, GO, RUST = Language.PYTHON, Language.GO, Language.RUST
-T = TypeVar("T")
-_numbers = itertools.count(1)
-
 QUICK = Patience(settle_s=0.3, still_s=0.3, remove_s=0.3)
-
-
-class Queue:
-    """One region's standard queue, and pulls on it."""
-
-    def __init__(self, bus: Bus, *, ack_wait_s: float = 30.0) -> None:
-        self.bus, self.name = bus, f"fleets-{next(_numbers)}"
-        self.region = embedded(self.name)
-        self.region = replace(self.region, delivery=replace(self.region.delivery, ack_wait_s=ack_wait_s))
-        self.queued: list[str] = []
-
-    def plan(self, **split: tuple[Language, ...]) -> StreamPlan:
-        """The queue where the fleets are as *split*; the languages left over go to a fleet "rest"."""
-        rest = tuple(each for each in Language if not any(each in languages for languages in split.values()))
-        split = {name: languages for name, languages in {**split, "rest": rest}.items() if languages}
-        made = tuple(Fleet(name=name, languages=languages) for name, languages in split.items())
-        return next(each for each in plan(self.with_fleets(made)) if each.name.endswith("_STANDARD"))
-
-    def with_fleets(self, made: tuple[Fleet, ...]) -> Region:
-        return replace(self.region, fleets=made)
-
-    async def open(self, **split: tuple[Language, ...]) -> None:
-        first = self.plan(**split)
-        await self.bus.api(f"STREAM.CREATE.{first.name}", first.config)
-        await change(self.bus, first)
-
-    async def add(self, language: Language, count: int) -> None:
-        for _ in range(count):
-            self.queued.append(f"{language}-{len(self.queued)}")
-            subject = jobs_subject(self.name, Class.STANDARD, language)
-            await self.bus.enqueue(subject, self.queued[-1].encode(), message_id=self.queued[-1])
-
-    async def take(self, fleet: str, most: int = 1000) -> list[Delivery]:
-        """What the fleet's consumer has now, at most *most*."""
-        got: list[Delivery] = []
-        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        inbox = f"{self.bus.inbox}.take.{next(_numbers)}"
-
-        def on_message(message: Any) -> None:
-            if message.status:
-                ended.done() or ended.set_result(message.status)
-            else:
-                got.append(Delivery(self.bus, message.data, message.reply))
-                if len(got) == most and not ended.done():
-                    ended.set_result("")
-
-        end = await self.bus.subscribe(inbox, on_message)
-        body = {"batch": most, "no_wait": True, "group": PRIORITY_GROUP, "priority": 0}
-        self.bus.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{self.plan().name}.{fleet}", json.dumps(body).encode(), reply=inbox
-        )
-        async with asyncio.timeout(10):
-            await ended
-        await end()
-        return got
-
-    async def is_empty(self) -> bool:
-        return not (await self.bus.api(f"STREAM.INFO.{self.plan().name}"))["state"]["messages"]
-
-    async def serves(self, fleet: str, language: Language) -> bool:
-        there = await consumers(self.bus, self.plan().name)
-        return jobs_subject(self.name, Class.STANDARD, language) in there[fleet].subjects
-
-    async def serves_not(self, fleet: str, language: Language) -> bool:
-        return not await self.serves(fleet, language)
-
-
-async def until(true: Callable[[], Awaitable[T]], within_s: float = 10.0) -> T:
-    """What *true* gives, once that is something."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if value := await true():
-                return value
-            await asyncio.sleep(0.01)
-
-
-def ids(deliveries: list[Delivery]) -> list[str]:
-    return [each.data.decode() for each in deliveries]
-
-
-async def acknowledge(deliveries: list[Delivery]) -> None:
-    for each in deliveries:
-        await each.acknowledge()
 
 
 @pytest.fixture
@@ -237,124 +155,23 @@ async def test_how_a_fleet_delivers_changes_without_its_languages(queue: Queue) 
         await change(queue.bus, replace(fixed, consumers=(replace(fixed.consumers[0], config=config),)))
 
 
-class Cut(Exception):
-    """The process that changed the fleets has died."""
-
-
-class DyingBus:
-    """A bus that dies at its *n*-th call that changes something, before it is sent or after."""
-
-    def __init__(self, bus: Bus, n: int, *, after: bool) -> None:
-        self._bus, self._left, self._after = bus, n, after
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._bus, name)
-
-    async def api(self, verb: str, *args: Any, **more: Any) -> Any:
-        changes = not verb.startswith(("CONSUMER.INFO", "CONSUMER.LIST", "STREAM.INFO", "STREAM.MSG.GET"))
-        return await self._count(self._bus.api(verb, *args, **more), changes)
-
-    async def enqueue(self, *args: Any, **more: Any) -> None:
-        await self._count(self._bus.enqueue(*args, **more), True)
-
-    async def _count(self, call: Any, changes: bool) -> Any:
-        self._left -= changes
-        self.calls += changes
-        if changes and self._left < 0 and not (self._left == -1 and self._after):
-            call.close()
-            raise Cut
-        answer = await call
-        if changes and self._left < 0:
-            raise Cut
-        return answer
-
-
 async def test_a_change_cut_off_anywhere_is_finished_by_the_next_run(bus: Bus) -> None:
-    """Cut off before and after each call, while both fleets run jobs: every job is delivered once, by whoever it is."""
+    """Cut off after each call in turn, while both fleets run jobs: every job is delivered once, by whoever it is."""
     calls = await calls_of_a_change(bus, cut_at=1000, after=True)
     assert calls > 15
-    cuts = itertools.product(range(calls), (False, True))
-    await asyncio.gather(*(calls_of_a_change(bus, cut_at=call, after=after) for call, after in cuts))
-
-
-async def calls_of_a_change(bus: Bus, *, cut_at: int, after: bool) -> int:
-    """How many calls a change made, until it was cut off; then it is run again, and everything is counted."""
-    queue = Queue(bus)
-    await queue.open(py=(PYTHON, RUST), old=(GO,))
-    for language in (PYTHON, RUST, GO, Language.CPP):
-        await queue.add(language, 2)
-    taken = await queue.take("rest", 1) + await queue.take("py", 1)
-    new, dying = queue.plan(py=(RUST,), young=(GO,)), DyingBus(bus, cut_at, after=after)
-    with suppress(Cut):
-        await change(dying, new)  # type: ignore[arg-type]
-    taken += await queue.take("rest") + await queue.take("py")
-    await change(bus, new)
-    taken += [each for fleet in ("rest", "py", "young") for each in await queue.take(fleet)]
-    assert Counter(ids(taken)) == Counter(queue.queued), f"cut at call {cut_at}"
-    return dying.calls
-
-
-class Hands:
-    """A fleet's runner, as far as jobs are concerned: takes them as runners do, holds them a moment, ends them."""
-
-    def __init__(self, queue: Queue, fleet: str, ended: Counter[str]) -> None:
-        self._ended = ended
-        self._at_work: set[asyncio.Task[None]] = set()
-        self.intake = Intake(
-            queue.bus,
-            region=queue.name,
-            fleet=fleet,
-            steady=16,
-            room=lambda running: 16 - running,
-            on_job=self._on_job,
-        )
-
-    def _on_job(self, job_class: Class, delivery: Delivery) -> None:
-        task = asyncio.create_task(self._work(job_class, delivery))
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
-
-    async def _work(self, job_class: Class, delivery: Delivery) -> None:
-        number = int(delivery.data.rpartition(b"-")[2])
-        await asyncio.sleep(0.4 if number % 50 == 0 else 0.002 * (number % 8))
-        self._ended[delivery.data.decode()] += 1
-        await delivery.acknowledge()
-        self.intake.done(job_class)
+    await asyncio.gather(*(calls_of_a_change(bus, cut_at=call, after=True) for call in range(calls)))
 
 
 async def test_languages_move_back_and_forth_under_load_and_every_job_runs_once(bus: Bus) -> None:
     """Steady submissions in all languages while two fleets trade them: all accepted, each run, none of them twice."""
-    queue = Queue(bus)
-    whole = queue.with_fleets((Fleet(name="one", languages=(PYTHON,)), Fleet(name="rest", languages=())))
-    await queue.open(one=(PYTHON,))
-    for each in plan(whole)[:3]:  # the other classes are there, and idle
-        if each.name != queue.plan().name:
-            await bus.api(f"STREAM.CREATE.{each.name}", each.config)
-            await change(bus, _of_class(queue, each.name, one=(PYTHON,)))
-    ended: Counter[str] = Counter()
-    hands = [Hands(queue, fleet, ended) for fleet in ("one", "rest")]
-    taking = [asyncio.create_task(each.intake.run()) for each in hands]
-    stop = asyncio.Event()
-
-    async def submit() -> None:
-        while not stop.is_set():
-            for language in Language:
-                await queue.add(language, 1)
-            await asyncio.sleep(0.002)
-
-    submitting = asyncio.create_task(submit())
+    trade = Trade(Queue(bus))
+    await trade.begin()
     async with asyncio.timeout(30):
-        for languages in ((PYTHON, GO), (GO, RUST), (PYTHON,), (RUST, Language.CPP, PYTHON), (PYTHON,)):
-            await change(bus, queue.plan(one=languages))
-        stop.set()
-        await submitting
-        await until(queue.is_empty)
-    for each in hands:
-        each.intake.stop()
-    await asyncio.gather(*taking)
-    assert ended.keys() == set(queue.queued)
-    assert [each for each, runs in ended.items() if runs > 1] == []
+        for languages in ((PYTHON, GO), (GO, RUST), (RUST, Language.CPP, PYTHON), (PYTHON,)):
+            await trade.move(*languages)
+        await trade.end()
+    assert trade.ended.keys() == set(trade.queue.queued)
+    assert trade.ran_twice == []
 
 
 async def test_nats_that_is_away_is_told_and_the_next_run_goes_on(bus: Bus) -> None:
@@ -377,9 +194,3 @@ async def test_nats_that_is_away_is_told_and_the_next_run_goes_on(bus: Bus) -> N
 def _without(whole: StreamPlan, language: Language) -> dict[str, Any]:
     config = whole.consumers[0].config
     return {**config, "filter_subjects": [each for each in config["filter_subjects"] if not each.endswith(language)]}
-
-
-def _of_class(queue: Queue, stream: str, **split: tuple[Language, ...]) -> StreamPlan:
-    rest = tuple(each for each in Language if not any(each in languages for languages in split.values()))
-    made = tuple(Fleet(name=name, languages=each) for name, each in {**split, "rest": rest}.items())
-    return next(each for each in plan(queue.with_fleets(made)) if each.name == stream)

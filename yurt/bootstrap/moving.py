@@ -62,6 +62,19 @@ class There:
 
 async def consumers(bus: Bus, stream: str) -> dict[str, There]:
     """The consumers of a stream by name; none where there is no such stream."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _ANSWER_S
+    while True:
+        there, leaderless = await _listed(bus, stream)
+        if not leaderless:
+            return there
+        if loop.time() > deadline:  # one that was just made, or deleted, has no leader for a moment
+            raise Unavailable(f"the consumers {', '.join(leaderless)} of {stream} have no leader; try again")
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _listed(bus: Bus, stream: str) -> tuple[dict[str, There], list[str]]:
+    """Those that answered, and the names of those that did not."""
     there: dict[str, There] = {}
     total = 1
     while len(there) < total:
@@ -69,14 +82,14 @@ async def consumers(bus: Bus, stream: str) -> dict[str, There]:
             answer = await bus.api(f"CONSUMER.LIST.{stream}", {"offset": len(there)}, timeout_s=_ANSWER_S)
         except ApiError as error:
             if error.code == _NO_STREAM:
-                return {}
+                return {}, []
             raise
-        if missing := answer.get("missing"):
-            raise Unavailable(f"the consumers {', '.join(missing)} of {stream} have no leader now; try again")
-        page = answer.get("consumers") or []
+        page, leaderless = answer.get("consumers") or [], answer.get("missing") or []
         there.update({info["name"]: _there(info) for info in page})
+        if leaderless:
+            return there, leaderless
         total = int(answer["total"]) if page else 0
-    return there
+    return there, []
 
 
 def _there(info: dict[str, Any]) -> There:

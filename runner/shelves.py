@@ -9,8 +9,6 @@ ready, while older ones are still being proved. Languages come and go while the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import logging
 import os
 import time
@@ -26,8 +24,9 @@ from jobs.states import Class, Verdict
 from runner.builds import Builds, Turns
 from runner.engine import Engine
 from runner.execute import Execution, Shelf
-from runner.languages.contract import Boot, Installation, Probe, Report, Room, Support
+from runner.languages.contract import Boot, Installation, Probe, Room, Support
 from runner.pool import Pool
+from runner.preparing import prepared
 from runner.tape import Tape
 
 log = logging.getLogger("shelves")
@@ -123,7 +122,7 @@ class Shelves:
 
         pools: dict[Room, Pool] = {}
         try:
-            installation = await asyncio.to_thread(_prepare, support, installation, self._cache, report)
+            installation = await prepared(support, installation, self._cache, report)
             boots = tuple(support.boots(installation))
             await self._engine.add(installation, boots)
             pools = {boot.room: self._pool(installation, boot, newest) for boot in boots}
@@ -193,16 +192,6 @@ class Shelves:
 def _counts(shelves: Iterable[Shelf]) -> tuple[int, int]:
     pools = [pool for shelf in shelves for pool in shelf.pools.values()]
     return sum(pool.counts.warm for pool in pools), sum(pool.counts.cold for pool in pools)
-
-
-def _prepare(support: Support, installation: Installation, cache: Path, report: Report) -> Installation:
-    """*installation* made ready. Of several runners on one machine one makes what is missing, the others find it."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a cache that cannot be written: what needs it says so
-            cache.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((cache / f".{installation.name}.preparing").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        return support.prepare(installation, cache, report)
 
 
 def _newest_first(installation: Installation) -> tuple[int, ...]:

@@ -111,6 +111,17 @@ async def test_a_child_that_does_not_drain_is_killed_and_that_is_said(make: Make
     assert said == ["the runner of us-east did not end in 0.2 s and was killed"]
 
 
+async def test_what_a_child_leaves_behind_ends_with_it(make: Make) -> None:
+    left = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    child = await make(f"{left}; print('left', p.pid, flush=True); import time; time.sleep(600)")
+    await until_it_says(child, b"\n")
+    pidfd = os.pidfd_open(int(child.plan.log.read_text().split()[1]))
+    await child.end()
+    ended, _, _ = select.select([pidfd], [], [], 10)
+    os.close(pidfd)
+    assert ended
+
+
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     """kill -9 of ``yurt up`` leaves nothing running."""
     program = f"""

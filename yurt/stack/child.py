@@ -8,6 +8,7 @@ however we die (``PR_SET_PDEATHSIG``), so that no half of a network is left behi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -135,6 +136,8 @@ class Child:
     def _on_exit(self, pidfd: int, popen: subprocess.Popen[bytes], exited: asyncio.Event) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
+        with contextlib.suppress(ProcessLookupError):  # what it started and left behind, a compiler perhaps
+            os.killpg(popen.pid, signal.SIGKILL)
         popen.wait()
         exited.set()
 

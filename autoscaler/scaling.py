@@ -123,10 +123,12 @@ def _default_fleet(fleet: Fleet) -> FleetScaling:
 
 
 def _default_bounds(fleet: Fleet) -> Bounds:
-    """The region file's, where it says them, else the design's."""
-    bounds = _design_bounds(fleet)
-    minimum = bounds.minimum if fleet.minimum is None else fleet.minimum
-    return Bounds(minimum=minimum, maximum=max(minimum, bounds.maximum) if fleet.maximum is None else fleet.maximum)
+    """The region file's, where it says them, else the design's, as far as the other one lets them."""
+    design = _design_bounds(fleet)
+    minimum, maximum = fleet.minimum, fleet.maximum
+    if minimum is None:
+        minimum = design.minimum if maximum is None else min(design.minimum, maximum)
+    return Bounds(minimum=minimum, maximum=max(design.maximum, minimum) if maximum is None else maximum)
 
 
 def _design_bounds(fleet: Fleet) -> Bounds:

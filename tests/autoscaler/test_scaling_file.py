@@ -8,8 +8,10 @@ import pytest
 
 from autoscaler import scaling
 from autoscaler.policy import Bounds, Rules
+from autoscaler.scaling import FleetScaling
 from jobs import region as regions
 from jobs.errors import ConfigFault
+from jobs.languages import Language
 
 SPLIT = regions.parse(
     'region = "us-east"\n'
@@ -57,6 +59,41 @@ def test_an_empty_file_is_the_default() -> None:
         "rest": Bounds(minimum=35, maximum=190),
     }
     assert scaling.default(regions.embedded("x")).bounds == {"all": Bounds(minimum=10, maximum=200)}
+
+
+@pytest.mark.parametrize(
+    ("said", "bounds"),
+    [
+        ("", Bounds(minimum=20, maximum=100)),
+        ("minimum = 4\nmaximum = 9", Bounds(minimum=4, maximum=9)),
+        ("minimum = 4", Bounds(minimum=4, maximum=100)),
+        ("minimum = 300", Bounds(minimum=300, maximum=300)),
+        ("maximum = 9", Bounds(minimum=9, maximum=9)),
+        ("minimum = 0\nmaximum = 0", Bounds(minimum=0, maximum=0)),
+    ],
+)
+def test_bounds_are_the_region_files_where_it_says_them(said: str, bounds: Bounds) -> None:
+    """Else the design's, which give way to the one that was said: the least is never above the most."""
+    region = _fleets_of("python", said)
+    assert scaling.default(region).bounds["python"] == bounds
+    assert scaling.parse("", region).bounds["python"] == bounds
+
+
+def test_a_scaling_file_goes_before_the_region_file() -> None:
+    """Bounds and jobs, each where it says it; the region file holds for the rest."""
+    region = _fleets_of("python", 'minimum = 4\nmaximum = 9\njob = "py"\nburst_job = "py-burst"')
+    assert (scaling.default(region).fleets[0].job, scaling.default(region).fleets[0].burst_job) == ("py", "py-burst")
+    (python, _) = scaling.parse('[fleets.python]\nmaximum = 7\nburst_job = ""', region).fleets
+    assert python == FleetScaling(name="python", bounds=Bounds(minimum=4, maximum=7), job="py", burst_job="")
+
+
+def _fleets_of(language: str, said: str) -> regions.Region:
+    """A region with a fleet for *language*, of which its file says something, and one for the rest."""
+    rest = [each for each in Language if each != language]
+    return regions.parse(
+        f'region = "us-east"\n[[fleets]]\nname = "{language}"\nlanguages = ["{language}"]\n{said}\n'
+        f'[[fleets]]\nname = "rest"\nlanguages = {[each.value for each in rest]}\n'
+    )
 
 
 def test_what_a_file_says_holds() -> None:

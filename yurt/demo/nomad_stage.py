@@ -177,6 +177,14 @@ class Stage:
         if one["Status"] != "successful":
             raise PlatformFault(f"{job} version {version} was not deployed: {one['StatusDescription']}")
 
+    def deploying(self, job: str, version: int, within_s: float = COMMAND_S) -> None:
+        """Wait until there is a deployment of *version* of *job* under way."""
+
+        def begun(found: list[dict[str, Any]]) -> bool:
+            return any(one["JobVersion"] == version and one["Status"] == "running" for one in found)
+
+        self._wait(f"/v1/job/{job}/deployments", begun, f"{job} version {version} is being deployed", within_s)
+
     def version(self, job: str) -> int:
         return int(self.get(f"/v1/job/{job}")["Version"])
 

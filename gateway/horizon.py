@@ -1,6 +1,6 @@
 """The regions as this gateway sees them: its own and its neighbours. What it needs to place jobs, and to tell of them.
 
-Theory of operation. Every ``LOOK_EVERY_S`` each region is looked at, all of them at once, each with a deadline: its
+Theory of operation. Every second or two each region is looked at, all of them at once, each with a deadline: its
 results are asked for something that is not there (when nobody is left to answer, that is known at once), and its queues
 for what they hold (only a stream with a leader answers). Runners are heard all the time, by their beats. On the serving
 path nothing is asked: what was last seen decides, and a submission that fails says so here (``missed``).
@@ -11,7 +11,7 @@ Rules
 2. A queue that answers looks and confirms no jobs (it has lost its majority) is shut for ``SHUT_S``, each time twice as
    long. When the time is over one submission tries it, and the others stay away until that one is through.
 3. A gateway without neighbours does not choose: it tries its queue each time, and that says what there is to say.
-4. When nothing at all is answered, the connection is at fault, not every region: it is made anew, elsewhere.
+4. When no region answers at all, the connection is at fault, not every region: it is made anew, elsewhere.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from jobs.errors import Unavailable
 from jobs.languages import Language
 from jobs.region import Neighbour, Region
 from jobs.service.atlas import Atlas, by_distance
-from jobs.service.bus import Bus, Message, NotTaken
+from jobs.service.bus import Bus, Cut, Message, NotTaken
 from jobs.service.logs import event
 from jobs.streams import results_stream, results_subject, runner_subject
 
 log = logging.getLogger("horizon")
 
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = (2.0, 1.0)  #: alone, and with neighbours to go to
 LOOK_S = 1.5  #: for one region: a far one answers twice within it
 MISSES = 2
 SHUT_S = (2.0, 30.0)  #: at first, and at most
@@ -95,7 +95,6 @@ class Horizon:
         self._order: tuple[Sight, ...] = (self.home,)
         self._known: tuple[tuple[Known, ...], Known] | None = None
         self._gone: list[Sight] = []
-        self._silent_rounds = 0
         self._look_soon = asyncio.Event()
         self._arrange()
 
@@ -205,8 +204,10 @@ class Horizon:
                 self._fail(sight, "nobody takes its jobs")
             return
         now_s = self._now_s()
-        if len(self._order) == 1 or (now_s < sight.shut_until_s and not sight.tried):
-            return  # there is nowhere else to go; or it is shut already: this one was sent before
+        if len(self._order) == 1 or isinstance(fault, Cut):
+            return  # there is nowhere else to go; or it says nothing of the queue
+        if now_s < sight.shut_until_s and not sight.tried:
+            return  # it is shut already: this one was sent before
         least, most = SHUT_S
         sight.shut_s, sight.tried = min(max(2 * sight.shut_s, least), most), False
         sight.shut_until_s = now_s + sight.shut_s
@@ -245,7 +246,7 @@ class Horizon:
     async def keep_up(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
+                async with asyncio.timeout(LOOK_EVERY_S[len(self._order) > 1]):
                     await self._look_soon.wait()
             self._look_soon.clear()
             await self.look()
@@ -257,9 +258,7 @@ class Horizon:
             return
         await self._listen()
         seen = await asyncio.gather(*(self._look_at(sight) for sight in self._order))
-        self._silent_rounds = 0 if any(seen) else self._silent_rounds + 1
-        if self._silent_rounds >= MISSES:
-            self._silent_rounds = 0
+        if len(seen) > 1 and not any(seen):
             await self._bus.start_over()
         self._arrange()
 

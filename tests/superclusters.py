@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,6 +59,13 @@ class Supercluster:
             if process is not None:
                 process.kill()
                 process.wait()
+
+    def suspend(self, cluster: str) -> None:
+        """It accepts connections and says nothing any more, as if the network swallowed everything."""
+        self._processes[cluster].send_signal(signal.SIGSTOP)
+
+    def resume(self, cluster: str) -> None:
+        self._processes[cluster].send_signal(signal.SIGCONT)
 
     async def connect(self, cluster: str, role: str = "admin") -> Bus:
         return await Bus.connect([self.url(cluster)], name="test", role=role)

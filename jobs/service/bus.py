@@ -466,6 +466,9 @@ class Bus:
     def _choose(self, servers: list[Server], _info: dict[str, Any]) -> tuple[Server | None, float]:
         """nats-py asks: which server to try now, and how long to wait before."""
         assert self._homing is not None
+        if self._client._transport is not None:
+            # of a server that took the connection and said nothing
+            self._client._transport.close()  # type: ignore[no-untyped-call]
         places = {place_of(server.uri.geturl()): server for server in servers}
         place, wait_s = self._homing.choose(list(places))
         return places.get(place), wait_s

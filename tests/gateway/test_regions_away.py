@@ -95,6 +95,7 @@ async def test_what_was_sent_and_not_confirmed_goes_on_under_a_new_id(three: Lan
     assert time.monotonic() - began < 1, "it is remembered for a while"
 
 
+@pytest.mark.network
 async def test_what_was_sent_with_a_key_and_not_confirmed_is_503(three: Land) -> None:
     """Its id is made of the key: it must not lie in two queues, and the caller may repeat it."""
     door, sent = three.doors["north"], []
@@ -150,6 +151,24 @@ async def test_a_gateway_whose_nats_is_dead_goes_to_a_neighbour_s_and_comes_home
     await two.becomes_home(door)
     status, accepted = await door.submit(region="home")
     assert (status, accepted["region"]) == (202, two.name("north"))
+
+
+@pytest.mark.network
+async def test_a_nats_that_says_nothing_any_more_is_left(two: Land) -> None:
+    """No connection breaks, and no answer comes: the same five seconds, and no submission is refused."""
+    door = await two.open("north", nats_fallback_urls=(two.supercluster.url("east"),))
+    await two.hire("north")
+    await two.hire("east")
+    assert (await door.submit("?wait=true"))[1]["region"] == two.name("north")
+    began = time.monotonic()
+    two.supercluster.suspend("north")
+    try:
+        status, execution = await door.submit("?wait=true")
+        assert (status, execution["region"]) == (200, two.name("east"))
+        assert time.monotonic() - began < 5
+    finally:
+        two.supercluster.resume("north")
+    await two.becomes_home(door)
 
 
 @pytest.mark.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +20,9 @@ from jobs.service.connections import Connections, connect
 from jobs.service.pull import Delivery, Puller
 from jobs.states import Class
 from tests.conftest import free_port
+from tests.gateway.conftest import comes_true, is_ready, open_door
+from tests.runner_processes import runner_process
+from tests.sandboxes import missing
 from tests.yurt.servers import Server, cluster, connected, running
 from yurt.bootstrap import keys
 from yurt.bootstrap.apply import set_up, survey
@@ -29,11 +33,23 @@ pytestmark = pytest.mark.network
 NAMES = ("us-east", "eu-west", "ap-south")
 ANSWER_S = 20.0
 JOBS = 40
+FLEETS = """
+[[fleets]]
+name = "py"
+languages = ["python"]
+[[fleets]]
+name = "rest"
+languages = ["javascript", "java", "go", "cpp", "rust"]
+"""
+
+
+def text_of(name: str, replicas: int = 1) -> str:
+    neighbours = "".join(f'[[neighbours]]\nregion = "{other}"\n' for other in NAMES if other != name)
+    return f'region = "{name}"\ncluster = "{name}"\nreplicas = {replicas}\n{neighbours}{FLEETS}'
 
 
 def region_of(name: str, *, replicas: int = 1) -> Region:
-    neighbours = "".join(f'[[neighbours]]\nregion = "{other}"\n' for other in NAMES if other != name)
-    return parse(f'region = "{name}"\ncluster = "{name}"\nreplicas = {replicas}\n{neighbours}')
+    return parse(text_of(name, replicas))
 
 
 def standard(region: str) -> str:
@@ -47,7 +63,7 @@ def subject(region: str) -> str:
 async def pull_one(bus: Bus, region: str) -> Delivery:
     """One job of a region's queue, pulled from wherever *bus* is connected."""
     came: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-    puller = Puller(bus, standard(region), "all", came.set_result)
+    puller = Puller(bus, standard(region), "py", came.set_result)
     await puller.start()
     puller.ask(1, expires_s=ANSWER_S, on_end=lambda: None, priority=1)
     async with asyncio.timeout(ANSWER_S):
@@ -178,6 +194,50 @@ async def test_a_gateway_goes_on_at_a_neighbour_s_servers(people: People) -> Non
     assert delivery.data == b"by a guest"
     with pytest.raises(Unavailable):
         await guest.api("STREAM.DELETE.OUTPUT_AP_SOUTH")
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "sandboxes can be pitched here")
+async def test_a_program_runs_in_the_next_region_by_keys_and_certificates(
+    people: People, three: dict[str, Connections], tmp_path: Path
+) -> None:
+    """A real runner of ap-south does what a gateway of a region without runners accepts; result and cancel cross."""
+    files = {name: tmp_path / f"{name}.toml" for name in NAMES}
+    for name, file in files.items():
+        file.write_text(text_of(name))
+    here, there = three["us-east"], three["ap-south"]
+    assert here.nats_seed_file is not None and there.nats_seed_file is not None
+    environ = {
+        "YURT_REGION_FILE": str(files["ap-south"]),
+        "YURT_NATS_SEED_FILE": str(there.nats_seed_file.with_name("runner.nk")),
+        "YURT_NATS_CA_FILE": str(there.nats_ca_file),
+        "YURT_NAME": "far-runner",
+        "YURT_FLEET": "py",
+    }
+    settings = {
+        "region_file": files["us-east"],
+        "nats_seed_file": here.nats_seed_file.with_name("gateway.nk"),
+        "nats_ca_file": here.nats_ca_file,
+    }
+    async with runner_process(there.nats_urls[0], **environ) as process:
+        await process.said("action=ready")
+        async with open_door(here.nats_urls[0], "us-east", **settings) as door:
+            await comes_true(lambda: is_ready(door))
+            status, done = await door.submit("?wait=9", code="print('sent afar')")
+            assert (status, done["stdout"], done["runner"]) == (200, "sent afar\n", "far-runner")
+            _, accepted = await door.submit(code="while True: pass", timeout=30)
+            path = f"/api/v1/executions/{accepted['execution_id']}"
+
+            async def is_running() -> bool:
+                return bool((await door.call("GET", path))[1]["status"] == "running")
+
+            async def is_cancelled() -> bool:
+                return bool((await door.call("GET", path))[1]["status"] == "cancelled")
+
+            await comes_true(is_running)
+            assert (await door.call("DELETE", path))[0] == 202
+            await comes_true(is_cancelled)
+        process.send_signal(signal.SIGTERM)
+        assert await process.ended(ANSWER_S) == 0
 
 
 # -- one region of three servers -------------------------------------------------------------------------------------

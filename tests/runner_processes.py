@@ -26,14 +26,14 @@ HOME = Path(__file__).parents[1]
 START_S = 120.0
 
 
-def job(region: Region, name: str, code: str, *, gateway: str = "") -> Job:
+def job(region: Region, name: str, code: str, *, version: str = "*") -> Job:
     now_ms = time.time_ns() // 1_000_000
     return Job(
         id=name,
         user_id="somebody",
         submission=Submission(
             language=Language.PYTHON,
-            version="*",
+            version=version,
             files=(SourceFile(name="main.py", content=code.encode()),),
             entry="main.py",
             timeout_s=25.0,
@@ -42,16 +42,16 @@ def job(region: Region, name: str, code: str, *, gateway: str = "") -> Job:
         ),
         job_class=Class.STANDARD,
         region=region.name,
-        gateway=gateway or region.gateways[0],
+        gateway=region.gateways[0],
         created_at_ms=now_ms,
         start_by_ms=now_ms + 600_000,
         correlation_id="",
     )
 
 
-async def submit(bus: Bus, region: Region, name: str, code: str) -> None:
+async def submit(bus: Bus, region: Region, name: str, code: str, *, version: str = "*") -> None:
     subject = streams.jobs_subject(region.name, Class.STANDARD, Language.PYTHON)
-    await bus.enqueue(subject, wire.pack(job(region, name, code)), message_id=name)
+    await bus.enqueue(subject, wire.pack(job(region, name, code, version=version)), message_id=name)
 
 
 async def result(bus: Bus, region: Region, name: str, within_s: float = 60) -> Result:

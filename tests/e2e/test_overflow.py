@@ -104,6 +104,26 @@ async def test_a_region_without_runners_is_served_next_door(own_supercluster: Su
     await home.close()
 
 
+async def test_what_only_the_jobs_own_region_has_goes_back_to_it(
+    own_supercluster: Supercluster, tmp_path: Path
+) -> None:
+    """A newer version, say: the helper hands it back at once and then leaves that queue alone."""
+    await own_supercluster.found(NORTH, EAST)
+    home = await own_supercluster.connect("north")
+    async with asyncio.timeout(120), runner_in(own_supercluster, tmp_path, "east") as helper:
+        await submit(home, NORTH, "newer", "print('hello')", version="3.99")
+        await helper.said("action=guest_unfit")
+        verb = f"CONSUMER.INFO.{streams.jobs_stream('north', Class.STANDARD)}.python"
+        await eventually(lambda: is_waiting(home, verb))
+        assert await results_of(home, NORTH, "newer") == 0
+    await home.close()
+
+
+async def is_waiting(bus: Bus, verb: str) -> bool:
+    info = await bus.api(verb)
+    return bool(info["num_ack_pending"] == 1 or info["num_pending"] == 1) and not info["num_waiting"]
+
+
 async def test_a_job_whose_region_dies_meanwhile_has_one_result_once_it_is_back(
     own_supercluster: Supercluster, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8080
 DEFAULT_REGION = "local"
+_PORTS = 5  #: of a server in a cluster
 _STORE = re.compile(r"jetstream-\d+")
 
 
@@ -114,6 +115,7 @@ def lay_out(wish: Wish, folder: Folder, authority: Authority | None = None) -> t
     joined = len(regions) > 1 or any(region.replicas > 1 for region in regions)
     before = {place.region: place for place in folder.read().places}
     http = _http_ports(wish.port, len(regions))
+    fresh = ports.several_free(sum(_PORTS * region.replicas for region in regions))
     layouts = []
     for region, port in zip(regions, http, strict=True):
         home = folder.region(region.name)
@@ -121,7 +123,9 @@ def lay_out(wish: Wish, folder: Folder, authority: Authority | None = None) -> t
             region=replace(region, cluster=region.name if joined else ""),
             folder=home,
             port=port,
-            servers=_servers(region, home, before.get(region.name), joined=joined, linked=apart.apart(region.name)),
+            servers=_servers(
+                region, home, before.get(region.name), fresh, joined=joined, linked=apart.apart(region.name)
+            ),
             engine=wish.engine,
             authority=authority,
             rtt_ms=_row(region.name, regions, apart),
@@ -194,20 +198,21 @@ def _http_ports(asked: int | None, count: int) -> list[int]:
     return found
 
 
-def _servers(region: Region, home: Path, before: Place | None, *, joined: bool, linked: bool) -> tuple[Server, ...]:
+def _servers(
+    region: Region, home: Path, before: Place | None, fresh: Iterator[int], *, joined: bool, linked: bool
+) -> tuple[Server, ...]:
     if not joined:
-        port = ports.any_free(_port_before(before, 0))
+        port = _port_before(before, 0) or next(fresh)
         return (Server(name=region.name, title="nats", store=home / "jetstream", port=port),)
-    found = ports.several_free(region.replicas * 4)
     servers = []
     for number in range(1, region.replicas + 1):
-        cluster_port, gateway_port, far_port, far_gateway_port = (next(found) for _ in range(4))
+        port, cluster_port, gateway_port, far_port, far_gateway_port = (next(fresh) for _ in range(_PORTS))
         servers.append(
             Server(
                 name=f"{region.name}-{number}",
                 title="nats" if region.replicas == 1 else f"nats-{number}",
                 store=home / f"jetstream-{number}",
-                port=ports.any_free(_port_before(before, number - 1)),
+                port=_port_before(before, number - 1) or port,
                 cluster_port=cluster_port,
                 gateway_port=gateway_port,
                 far_port=far_port if linked else None,
@@ -218,9 +223,10 @@ def _servers(region: Region, home: Path, before: Place | None, *, joined: bool, 
 
 
 def _port_before(before: Place | None, at: int) -> int | None:
-    """The port that a server had at the last start."""
+    """The port that a server had at the last start, where it is free."""
     urls = () if before is None else before.servers or (before.nats,)
-    return int(urls[at].rpartition(":")[2]) if at < len(urls) else None
+    port = int(urls[at].rpartition(":")[2]) if at < len(urls) else 0
+    return port if port and ports.is_free(port) else None
 
 
 def _check_majority(folder: Path, layouts: Sequence[Layout]) -> None:

@@ -54,6 +54,10 @@ _UNKNOWN = "authorization violation"
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')  # nats-py lowers the letters
 
 
+# nats-py's connection over TLS makes asyncio say this at each end of one; it means nothing
+logging.getLogger("asyncio").addFilter(lambda record: "returning true from eof_received" not in str(record.msg))
+
+
 class QueueFull(YurtError):
     """The stream takes no more of these."""
 
@@ -254,6 +258,11 @@ class Bus:
         """Leave a connection on which nothing is answered; only where there is another server to try."""
         if self._homing is not None:
             await self._client.force_reconnect()
+
+    @property
+    def cluster(self) -> str:
+        """The cluster of the server that we are connected to; empty: it is on its own."""
+        return str(self._client._server_info.get("cluster") or "")
 
     @property
     def refused(self) -> frozenset[str]:

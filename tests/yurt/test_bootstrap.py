@@ -280,6 +280,27 @@ def test_a_dry_run_shows_and_changes_nothing_and_the_real_one_ends_with_nothing_
     assert "max_msgs: 50000 → 7" in capsys.readouterr().out
 
 
+def test_without_its_file_a_region_is_made_and_never_changed(typed: Typed, region: Region, tmp_path: Path) -> None:
+    """A forgotten flag must not turn a region back into the defaults."""
+    assert typed("--region", region.name) == 0
+    assert typed("--region", region.name) == 0
+    file = tmp_path / "region.toml"
+    file.write_text(f'region = "{region.name}"\n[queues]\nbulk = 7\n')
+    assert typed("--region-file", str(file)) == 0
+    with pytest.raises(ConfigFault, match=r"give its file with --region-file:\n.*\n  .*max_msgs: 7 → 50000"):
+        typed("--region", region.name)
+    with pytest.raises(ConfigFault, match="--region: which one"):
+        typed()
+
+
+def test_a_clustered_region_is_not_set_up_on_a_server_of_its_own(typed: Typed, region: Region, tmp_path: Path) -> None:
+    """Which would take any cluster's name."""
+    file = tmp_path / "region.toml"
+    file.write_text(f'region = "{region.name}"\ncluster = "far-away"\n')
+    with pytest.raises(ConfigFault, match=r"on its own, .* the cluster 'far-away'"):
+        typed("--region-file", str(file))
+
+
 def test_a_region_file_with_faults_is_told_whole(typed: Typed, tmp_path: Path) -> None:
     """All of them, before any server is asked."""
     file = tmp_path / "region.toml"

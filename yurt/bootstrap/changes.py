@@ -91,6 +91,11 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.streams or self.consumers or self.steps or self.refusals)
 
+    @property
+    def alters(self) -> bool:
+        """Whether something that is there becomes something else."""
+        return any(change.what is not What.CREATE for change in (*self.streams, *self.consumers))
+
     def lines(self) -> Iterator[str]:
         for change in (*self.streams, *self.consumers):
             yield from change.lines()

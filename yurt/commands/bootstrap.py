@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobs.errors import ConfigFault
 from jobs.region import Region
-from jobs.service.bus import ApiError
+from jobs.service.bus import ApiError, Bus
 from jobs.service.connections import Connections, connect
 from jobs.service.settings import load, load_region
 from yurt.bootstrap import apply, keys
@@ -23,8 +23,7 @@ from yurt.commands import exits
 CONNECT_S = 15.0
 
 # its connection lives for a moment, and what fails is said in one line
-for _name in ("bus", "asyncio"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
+logging.getLogger("bus").setLevel(logging.CRITICAL)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def bootstrap(options: argparse.Namespace) -> int:
     """Exit code 0 when the region is, or could be made, as its file says."""
     settings = _settings(options)
+    if options.region is None and settings.region_file is None and "YURT_REGION" not in os.environ:
+        raise ConfigFault("--region: which one? Name it, or give its file with --region-file")
     region = load_region(settings.region_file, settings.region)
     if options.region is not None and options.region != region.name:
         raise ConfigFault(f"--region: {settings.region_file} is the file of {region.name}, not of {options.region}")
@@ -87,7 +88,13 @@ def _settings(options: argparse.Namespace) -> Connections:
 async def _do(settings: Connections, region: Region, allowed: Allowed, *, dry_run: bool) -> Changes:
     bus = await connect(settings, role="admin", name="yurt-bootstrap", wait_s=CONNECT_S)
     try:
+        _check_place(bus, region)
         changes = await apply.survey(bus, region, allowed=allowed)
+        if settings.region_file is None and changes.alters:
+            raise ConfigFault(
+                f"region {region.name} is there, and not as the defaults are; give its file with --region-file:\n  "
+                + "\n  ".join(changes.lines())
+            )
         if dry_run or changes.refusals:
             print(*changes.lines(), sep="\n", end="\n" if changes else "")
         elif changes:
@@ -97,6 +104,15 @@ async def _do(settings: Connections, region: Region, allowed: Allowed, *, dry_ru
         raise ConfigFault(f"JetStream said no: {error}") from error
     finally:
         await bus.close()
+
+
+def _check_place(bus: Bus, region: Region) -> None:
+    """A server on its own takes any cluster's name, and would keep the streams of all of them."""
+    if region.cluster and not bus.cluster:
+        raise ConfigFault(
+            f"the NATS server is on its own, and region {region.name} belongs in the cluster {region.cluster!r}; give"
+            " its servers a cluster (--keys makes their configurations), or take cluster out of the region file"
+        )
 
 
 def _conclusion(region: Region, changes: Changes, *, dry_run: bool) -> str:

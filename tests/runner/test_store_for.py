@@ -1,4 +1,4 @@
-"""A job is held by beats while it runs, by its own queue's measure, and for a bounded time until its result is stored."""
+"""A job is held by beats while it runs, by its own queue's measure, and for a bounded time until it is stored."""
 
 from __future__ import annotations
 

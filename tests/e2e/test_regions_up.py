@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from jobs.service.bus import Bus
 from yurt import SyncClient
+from yurt.faults import Untrusted
 
 pytestmark = pytest.mark.network
 
@@ -29,17 +30,17 @@ REGIONS = ("us-east", "eu-west", "ap-south")
 ROLES = ["gateway", "link", "nats", "runner"]
 
 
-class Three:
-    """``yurt up`` with three regions, seen from outside."""
+class Up:
+    """``yurt up`` with regions and options of a test's own, seen from outside."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, regions: Sequence[str], *words: str) -> None:
         self.data = data
+        self.regions = regions
         self.urls: dict[str, str] = {}
         self._stderr = data.with_suffix(".stderr")
-        words = [word for (one, other), ms in RTT_MS.items() for word in ("--rtt", f"{one}:{other}={ms}ms")]
         with self._stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "yurt", "up", "--data", str(data), "--regions", ",".join(REGIONS), *words],
+                [sys.executable, "-m", "yurt", "up", "--data", str(data), "--regions", ",".join(regions), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -49,7 +50,7 @@ class Three:
 
     def wait_for_ready(self) -> None:
         assert self.process.stdout is not None
-        while len(self.urls) < len(REGIONS):
+        while len(self.urls) < len(self.regions):
             readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
             line = self.process.stdout.readline().decode().split() if readable else []
             assert line[:1] == ["ready"], self._stderr.read_text()
@@ -59,11 +60,24 @@ class Three:
         words = [sys.executable, "-m", "yurt", "status", "--data", str(self.data), "--json"]
         return json.loads(subprocess.run(words, capture_output=True, cwd=HOME, timeout=60, check=True).stdout)
 
+    def yurt(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        environ = {**os.environ, "YURT_DATA": str(self.data)}
+        command = [sys.executable, "-m", "yurt", *words]
+        return subprocess.run(command, capture_output=True, cwd=HOME, env=environ, timeout=120, check=False)
+
     def pids(self, region: str) -> dict[str, int]:
         return {each["role"]: each["pid"] for each in self.status()["processes"] if each["region"] == region}
 
     def nats(self, region: str) -> str:
         return next(str(each["nats"]) for each in self.status()["regions"] if each["region"] == region)
+
+    def end(self) -> int:
+        """The exit code after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=120)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
 
     def run(self, region: str, code: str = "print(6 * 7)") -> Any:
         with SyncClient(self.urls[region], patience_s=30) as client:
@@ -80,20 +94,18 @@ def until(true: Callable[[], Any], within_s: float = 60) -> Any:
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
-    three = Three(tmp_path_factory.mktemp("three") / "data")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    words = [word for (one, other), ms in RTT_MS.items() for word in ("--rtt", f"{one}:{other}={ms}ms")]
+    three = Up(tmp_path_factory.mktemp("three") / "data", REGIONS, *words)
     try:
         three.wait_for_ready()
         yield three
     finally:
         if three.process.poll() is None:
-            three.process.send_signal(signal.SIGTERM)
-            three.process.wait(timeout=120)
-        assert three.process.stdout is not None
-        three.process.stdout.close()
+            three.end()
 
 
-def test_every_region_has_its_own_address_and_runs_programs_itself(three: Three) -> None:
+def test_every_region_has_its_own_address_and_runs_programs_itself(three: Up) -> None:
     assert sorted(three.urls) == sorted(REGIONS)
     assert len(set(three.urls.values())) == len(REGIONS)
     for region in REGIONS:
@@ -101,7 +113,7 @@ def test_every_region_has_its_own_address_and_runs_programs_itself(three: Three)
         assert (execution["stdout"], execution["region"]) == ("42\n", region)
 
 
-def test_status_names_every_process_with_role_region_and_pid(three: Three) -> None:
+def test_status_names_every_process_with_role_region_and_pid(three: Up) -> None:
     status = three.status()
     assert [each["region"] for each in status["regions"]] == list(REGIONS)
     assert all(each["healthy"] for each in status["regions"])
@@ -111,7 +123,7 @@ def test_status_names_every_process_with_role_region_and_pid(three: Three) -> No
         os.kill(process["pid"], 0)
 
 
-async def test_a_request_across_regions_takes_the_round_trip_that_was_asked_for(three: Three) -> None:
+async def test_a_request_across_regions_takes_the_round_trip_that_was_asked_for(three: Up) -> None:
     """Also after a region's NATS and the link into it were killed: what servers tell each other leads nowhere else."""
     await the_distances_hold(three)
     before = three.pids("eu-west")
@@ -121,7 +133,7 @@ async def test_a_request_across_regions_takes_the_round_trip_that_was_asked_for(
     await the_distances_hold(three)
 
 
-async def the_distances_hold(three: Three) -> None:
+async def the_distances_hold(three: Up) -> None:
     buses = {region: await Bus.connect([three.nats(region)], name="test", wait_s=20) for region in REGIONS}
     try:
         for region, bus in buses.items():
@@ -154,7 +166,7 @@ async def best_of(bus: Bus, subject: str) -> float:
     return min(took)
 
 
-def test_a_region_all_of_whose_processes_are_killed_comes_back_and_the_others_do_not_notice(three: Three) -> None:
+def test_a_region_all_of_whose_processes_are_killed_comes_back_and_the_others_do_not_notice(three: Up) -> None:
     others = {region: three.pids(region) for region in ("us-east", "eu-west")}
     lost = three.pids("ap-south")
     for pid in lost.values():
@@ -177,11 +189,28 @@ def test_a_region_all_of_whose_processes_are_killed_comes_back_and_the_others_do
     assert {region: three.pids(region) for region in others} == others
 
 
-def test_the_end_is_tidy(three: Three) -> None:
+def test_the_end_is_tidy(three: Up) -> None:
     pids = [each["pid"] for each in three.status()["processes"]]
-    three.process.send_signal(signal.SIGTERM)
-    assert three.process.wait(timeout=120) == 0
+    assert three.end() == 0
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert not three.status()["running"]
     for runner in Path("/sys/fs/cgroup").glob("*/rooms-*"):
         assert int(runner.name.removeprefix("rooms-")) not in pids
+
+
+def test_one_region_of_three_servers_over_tls_goes_on_without_one_of_them(tmp_path: Path) -> None:
+    """``yurt run`` trusts the authority in the data folder by itself; who was not told of it refuses the endpoint."""
+    secure = Up(tmp_path / "data", ["home"], "--tls", "--replicas", "3")
+    try:
+        secure.wait_for_ready()
+        assert secure.urls["home"].startswith("https://")
+        (tmp_path / "hello.py").write_text("print('hello')")
+        assert secure.yurt("run", str(tmp_path / "hello.py")).stdout == b"hello\n"
+        with pytest.raises(Untrusted), SyncClient(secure.urls["home"]) as stranger:
+            stranger.languages()
+        servers = [each["pid"] for each in secure.status()["processes"] if each["role"] == "nats"]
+        assert len(servers) == 3
+        os.kill(servers[0], signal.SIGKILL)
+        assert secure.yurt("run", str(tmp_path / "hello.py")).stdout == b"hello\n"
+    finally:
+        assert secure.end() == 0

@@ -197,7 +197,7 @@ async def _find_streams(desk: Desk) -> None:
 
 async def _need(desk: Desk, answer_s: float) -> None:
     """As ``need``; for an answer at all *answer_s* is waited, for streams that are being made longer."""
-    plans, name = streams.serving(desk.region), desk.region.name
+    plans, name = streams.serving(desk.region, fleet=""), desk.region.name
     try:
         await need(desk.bus, plans, region=name, wait_s=answer_s if desk.bus.at_home else 0.0)
     except ConfigFault:

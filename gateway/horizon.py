@@ -218,6 +218,7 @@ class Horizon:
     async def start(self) -> None:
         """Hear runners, and have looked once."""
         self._bus.on_reconnect(self._on_reconnect)
+        self._bus.home_is_well = lambda: self.home.answers
         await self.look()
 
     async def _listen(self) -> None:

@@ -14,6 +14,7 @@ from jobs.events import BEAT_S, Beat, Offer
 from jobs.languages import NAMING, Language, version_key
 
 DEAD_AFTER_S = 3 * BEAT_S + 0.5  #: three beats were missed
+HEARD_AFTER_S = 1.5 * BEAT_S + 0.5  #: whoever lives has been heard
 FRESH_S = 0.25  #: how long the answer to who runs what is good for, if no runner comes or goes
 SETTLED_AFTER_S = 15.0  #: nothing new was offered for so long: what is missing is missing
 
@@ -99,7 +100,7 @@ class Roster:
 
     def may_run(self, language: Language) -> bool:
         """As ``runs``; and who has not been listened to for long enough may be there too."""
-        return self._now_s() - self._listens_since_s <= DEAD_AFTER_S or self.runs(language)
+        return self._now_s() - self._listens_since_s <= HEARD_AFTER_S or self.runs(language)
 
     def can_run(self) -> bool:
         return any(beat.offers and not beat.draining for beat in self.living())

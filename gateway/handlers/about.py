@@ -32,10 +32,11 @@ async def regions(desk: Desk, request: web.Request) -> web.Response:
     """``GET /api/v1/regions``: home, then its neighbours, nearest first, as they were last seen."""
     query.read(request.rel_url.raw_query_string, _NONE)
     await _refresh(desk)
-    return _json([_row(desk, sight) for sight in desk.horizon.regions])
+    own_url = desk.settings.public_url or str(request.url.origin())
+    return _json([_row(desk, sight, own_url) for sight in desk.horizon.regions])
 
 
-def _row(desk: Desk, sight: Sight) -> dict[str, Any]:
+def _row(desk: Desk, sight: Sight, own_url: str) -> dict[str, Any]:
     _, running, _ = sight.roster.capacity()
     is_home = sight is desk.horizon.home
     why = desk.horizon.why_unhealthy(sight)
@@ -47,7 +48,7 @@ def _row(desk: Desk, sight: Sight) -> dict[str, Any]:
         "running": running,
         "runners": len(sight.roster.living()),
         "home": is_home,
-        "url": desk.settings.public_url if is_home else sight.neighbour.url if sight.neighbour is not None else "",
+        "url": own_url if is_home else sight.neighbour.url if sight.neighbour is not None else "",
         "why": why,
     }
 

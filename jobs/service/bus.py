@@ -33,7 +33,6 @@ from nats.aio.client import Client, Server
 from jobs.errors import Unavailable, WireFault, YurtError
 from jobs.limits import MESSAGE_BYTES
 from jobs.service.homing import Homing, place_of
-from jobs.streams import ConsumerPlan, StreamPlan
 
 log = logging.getLogger("bus")
 
@@ -44,10 +43,10 @@ STORE_TIMEOUT_S = 5.0
 FLUSH_S = 2
 CONNECT_S = 1  #: for one server, where there is another to try
 HOME_LOOKS = 2  #: so often in a row home must greet before we go back there
+HOME_ANYWAY_S = 60.0  #: after so long of greeting we go there, whatever else is said of it
 
 _FULL = 10077  #: maximum messages (of the stream, or per subject) exceeded
 _WRONG_LAST_SEQUENCE = 10071
-_NAME_IN_USE = 10058  #: a stream of this name with another configuration
 _NO_MESSAGE = "404"
 _NOBODY = "503"
 _UNKNOWN = "authorization violation"
@@ -163,6 +162,8 @@ class Bus:
         self._closing = False
         self._homing: Homing | None = None
         self._returns: list[asyncio.Future[None]] = []
+        self._greets_since: float | None = None
+        self.home_is_well: Callable[[], bool] = lambda: True  #: whoever knows better than by a greeting may say so here
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -399,22 +400,6 @@ class Bus:
             raise ApiError(answer["error"])
         return answer  # type: ignore[no-any-return]
 
-    async def ensure(self, plans: Iterable[StreamPlan]) -> None:
-        """Create or update what is planned; idempotent, whoever else does the same at once."""
-        for plan in plans:
-            try:
-                await self.api(f"STREAM.CREATE.{plan.name}", plan.config, timeout_s=10)
-            except ApiError as error:
-                if error.code != _NAME_IN_USE:
-                    raise
-                await self.api(f"STREAM.UPDATE.{plan.name}", plan.config, timeout_s=10)
-            for consumer in plan.consumers:
-                await self._ensure_consumer(consumer)
-
-    async def _ensure_consumer(self, plan: ConsumerPlan) -> None:
-        body = {"stream_name": plan.stream, "config": plan.config}
-        await self.api(f"CONSUMER.DURABLE.CREATE.{plan.stream}.{plan.name}", body, timeout_s=10)
-
     async def _acknowledged(self, subject: str, data: bytes, headers: bytes, timeout_s: float) -> None:
         answer = json.loads((await self.request(subject, data, timeout_s=timeout_s, headers=headers)).data)
         error = answer.get("error")
@@ -490,10 +475,16 @@ class Bus:
     async def _go_home(self) -> None:
         """Back to our own region's servers, once they are surely there again."""
         assert self._homing is not None
+        now_s = asyncio.get_running_loop().time()
         for _ in range(HOME_LOOKS):
             if self.at_home or not self.connected or not await self._homing.home_answers():
+                self._greets_since = None
                 return
             await asyncio.sleep(RECONNECT_WAIT_S)
+        self._greets_since = self._greets_since or now_s
+        if not self.home_is_well() and now_s - self._greets_since < HOME_ANYWAY_S:
+            return
+        self._greets_since = None
         log.warning("action=nats_home_again")
         await self._client.force_reconnect()
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.horizon import SHUT_S, TRIAL_S, Horizon
 from gateway.intake import submission
 from gateway.placement import Why
-from gateway.roster import DEAD_AFTER_S
+from gateway.roster import HEARD_AFTER_S
 from jobs.errors import InvalidSubmission, Unavailable
 from jobs.events import Beat, Offer
 from jobs.languages import Language
@@ -94,14 +94,14 @@ def test_without_neighbours_there_is_nothing_to_choose(bus: Bus, clock: Clock) -
 
 
 def test_runners_that_could_not_be_heard_yet_are_not_missed(bus: Bus, clock: Clock) -> None:
-    """A gateway that has just started, or was cut off, waits for three beats before it takes home for empty."""
+    """A gateway that has just started, or was cut off, waits for their beats before it takes home for empty."""
     region = embedded("here", neighbours=(Neighbour(region="near"),))
     horizon = Horizon(bus=bus, region=region, atlas=StaticAtlas(region), now_s=clock)
     near = horizon.regions[1]
     near.answers = True
     near.roster.hear(BEAT)
     assert where(horizon) == "here"
-    clock.s += DEAD_AFTER_S + 0.1
+    clock.s += HEARD_AFTER_S + 0.1
     near.roster.hear(BEAT)
     assert where(horizon) == "near"
     horizon.home.roster.hear(BEAT)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from jobs.limits import MESSAGE_BYTES
 from jobs.service.bus import Bus
+from jobs.streams import StreamPlan
 
 START_S = 10.0
 
@@ -117,6 +118,15 @@ def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     server.start()
     yield server
     server.stop()
+
+
+async def make_streams(bus: Bus, plans: Iterable[StreamPlan]) -> None:
+    """As bootstrap makes them, without its care: what a test plans is new, or there already just so."""
+    for plan in plans:
+        await bus.api(f"STREAM.CREATE.{plan.name}", plan.config, timeout_s=10)
+        for consumer in plan.consumers:
+            body = {"stream_name": plan.name, "config": consumer.config}
+            await bus.api(f"CONSUMER.DURABLE.CREATE.{plan.name}.{consumer.name}", body, timeout_s=10)
 
 
 @pytest.fixture

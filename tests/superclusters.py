@@ -18,7 +18,7 @@ from jobs import streams
 from jobs.errors import Unavailable
 from jobs.region import Neighbour, Region, embedded
 from jobs.service.bus import ApiError, Bus
-from tests.conftest import binary, until_it_answers
+from tests.conftest import binary, make_streams, until_it_answers
 from yurt.bootstrap.nats_config import ServerPlan, render
 
 CLUSTERS = ("north", "east", "south")
@@ -123,7 +123,7 @@ async def _led(bus: Bus) -> bool:
 
 async def _made(bus: Bus, region: Region) -> bool:
     try:
-        await bus.ensure(streams.plan(region))
+        await make_streams(bus, streams.plan(region))
     except (ApiError, Unavailable):  # no server of that cluster is known yet
         return False
     return True

@@ -29,7 +29,7 @@ from jobs.region import Region, embedded
 from jobs.service.bus import Bus
 from jobs.states import Class
 from tests.autoscaler.scripted_nomad import scripted_nomad
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, make_streams
 
 _numbers = itertools.count(1)
 
@@ -114,7 +114,7 @@ class Room:
 @asynccontextmanager
 async def a_room(bus: Bus, **changes: Any) -> AsyncIterator[Room]:
     region, clock = embedded(f"scale-{next(_numbers)}", **changes), Clock()
-    await bus.ensure(streams.plan(region))
+    await make_streams(bus, streams.plan(region))
     sensor = Sensor(bus, region, clock)
     await sensor.start()
     yield Room(bus=bus, region=region, clock=clock, sensor=sensor, fleets=Remembered())

@@ -15,7 +15,7 @@ from autoscaler.settings import AutoscalerSettings
 from jobs.region import Region, parse
 from jobs.service.bus import Bus
 from jobs.streams import plan, scale_plan
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, make_streams
 
 WHOLE = 'region = "follow"\n'
 SPLIT = (
@@ -39,7 +39,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def open_region(bus: Bus, region: Region) -> None:
-    await bus.ensure([*plan(region)[:3], scale_plan(region)])
+    await make_streams(bus, [*plan(region)[:3], scale_plan(region)])
 
 
 async def test_another_split_is_taken_up_and_a_fault_is_not(

@@ -30,7 +30,7 @@ from jobs.service.registration import (
     service_name,
 )
 from jobs.streams import plan
-from tests.conftest import NatsServer, binary, free_port, until_it_answers
+from tests.conftest import NatsServer, binary, free_port, make_streams, until_it_answers
 from tests.consul.datacenters import Datacenter, comes_true, recorded
 from tests.sandboxes import CACHE, missing
 
@@ -179,7 +179,7 @@ async def test_a_gateways_process_enters_itself_and_leaves_consul_first(
     home: Datacenter, nats_server: NatsServer, bus: Bus, tmp_path: Path
 ) -> None:
     """Its entry says where its region's endpoint is; Consul asks it; SIGTERM takes it back before all else."""
-    await bus.ensure(plan(embedded("us-east")))
+    await make_streams(bus, plan(embedded("us-east")))
     token = home.token("gateway")
     settings = {"PORT": "0", "PUBLIC_URL": "https://us-east.example.org"}
     with process("gateway", settings, nats_server, home, token, tmp_path / "log") as gateway:
@@ -204,7 +204,7 @@ async def test_an_autoscalers_process_enters_itself_and_takes_its_lock_there(
     home: Datacenter, nats_server: NatsServer, bus: Bus, tmp_path: Path
 ) -> None:
     """SIGTERM gives both back."""
-    await bus.ensure(plan(embedded("us-east")))
+    await make_streams(bus, plan(embedded("us-east")))
     token = home.token("autoscaler")
     leader = "/v1/kv/yurt/us-east/autoscaler/leader"
     with process("autoscaler", {"INTERVAL_S": "0.2"}, nats_server, home, token, tmp_path / "log") as autoscaler:
@@ -223,7 +223,7 @@ async def test_a_runners_process_is_entered_once_it_takes_jobs(
     """And is gone before it lets go of NATS; its token is not in its log."""
     if lack := missing():
         pytest.skip(lack)
-    await bus.ensure(plan(embedded("us-east")))
+    await make_streams(bus, plan(embedded("us-east")))
     token = home.token("runner")
     settings = {"LANGUAGES": "python", "WARM": "1", "CACHE": str(CACHE)}
     with process("runner", settings, nats_server, home, token, tmp_path / "log") as runner:

@@ -18,7 +18,10 @@ from jobs.region import Region, embedded
 from jobs.service.bus import Bus
 from jobs.service.settings import load_region
 from jobs.streams import plan
-from tests.conftest import NatsServer  # noqa: F401  (the type of a fixture)
+from tests.conftest import (
+    NatsServer,  # noqa: F401  (the type of a fixture)
+    make_streams,
+)
 from tests.gateway.scripted import ScriptedRunner, Story, hello
 
 _numbers = itertools.count(1)
@@ -62,7 +65,7 @@ class Door:
 async def set_up(url: str, region_name: str) -> None:
     """The region's streams, as ``yurt bootstrap`` makes them."""
     bus = await Bus.connect([url], name="set-up")
-    await bus.ensure(plan(embedded(region_name)))
+    await make_streams(bus, plan(embedded(region_name)))
     await bus.close()
 
 

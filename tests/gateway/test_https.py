@@ -17,7 +17,7 @@ from jobs.errors import ConfigFault
 from jobs.region import embedded
 from jobs.service.bus import Bus
 from jobs.streams import plan
-from tests.conftest import NatsServer, free_port
+from tests.conftest import NatsServer, free_port, make_streams
 from tests.gateway.conftest import DEADLINE_S, Door, comes_true, is_ready, open_door
 from tests.gateway.scripted import ScriptedRunner, Told
 from tests.secured import another, caller, put, serial, shown
@@ -52,7 +52,7 @@ def test_plain_http_stays_on_loopback_unless_told_otherwise() -> None:
 async def secure_door(
     nats_server: NatsServer, bus: Bus, region_name: str, pair: CertificateFiles, local: Authority
 ) -> AsyncIterator[Door]:
-    await bus.ensure(plan(embedded(region_name)))
+    await make_streams(bus, plan(embedded(region_name)))
     changes: dict[str, Any] = {"tls_cert_file": pair.cert, "tls_key_file": pair.key}
     async with open_door(nats_server.url, region_name, **changes) as door, caller(local) as session:
         plain, door.client = door.client, session
@@ -109,7 +109,7 @@ async def test_a_gateway_process_reads_its_files_again_at_sighup(
     nats_server: NatsServer, bus: Bus, region_name: str, pair: CertificateFiles, local: Authority, tmp_path: Path
 ) -> None:
     """The process as it is started for real, on uvloop, told by its environment: it lives, and shows the new one."""
-    await bus.ensure(plan(embedded(region_name)))
+    await make_streams(bus, plan(embedded(region_name)))
     port = free_port()
     environ = {
         "YURT_NATS_URLS": nats_server.url,

@@ -27,6 +27,7 @@ from jobs.service.bus import Bus
 from jobs.service.pull import Delivery, Puller
 from jobs.states import Class, State
 from jobs.submission import Case, Submission
+from tests.conftest import make_streams
 
 START_BY_S = 600.0
 ID = "01234567-0000-7000-8000-000000000001"
@@ -104,7 +105,7 @@ class Post:
 @pytest.fixture
 async def post(bus: Bus, region_name: str) -> AsyncIterator[Post]:
     region = embedded(region_name)
-    await bus.ensure(streams.plan(region))
+    await make_streams(bus, streams.plan(region))
     clock = Clock(time.time_ns() // 1_000_000)
     desk = make_desk(Settings(), bus, region, region.gateways[0], StaticAtlas(region), now_ms=clock)
     warden = Warden(bus=bus, region=region, admission=desk.admission, archive=desk.archive, now_ms=clock)

@@ -12,7 +12,7 @@ from jobs.events import Beat
 from jobs.region import embedded
 from jobs.service.bus import Bus
 from jobs.states import Class
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, make_streams
 from tests.runner_processes import START_S, result, runner_process, stored, submit
 
 pytestmark = [
@@ -36,7 +36,7 @@ async def test_an_idle_burst_runner_ends_well_and_says_why(own_nats_server: Nats
         bus = await Bus.connect([own_nats_server.url], name="test")
         beats: list[Beat] = []
         await bus.subscribe("runners.burst.*", lambda message: beats.append(wire.unpack_as(Beat, message.data)))
-        await bus.ensure(streams.plan(region))
+        await make_streams(bus, streams.plan(region))
         await submit(bus, region, "one", "print('hello')")
         assert (await result(bus, region, "one", START_S)).stdout == b"hello\n"
         await process.said("action=ready")
@@ -52,7 +52,7 @@ async def test_an_idle_burst_runner_ends_well_and_says_why(own_nats_server: Nats
 async def test_at_the_end_of_its_life_what_runs_ends_and_the_rest_waits_for_others(nats_server: NatsServer) -> None:
     region = embedded("burst-life")
     bus = await Bus.connect([nats_server.url], name="test")
-    await bus.ensure(streams.plan(region))
+    await make_streams(bus, streams.plan(region))
     environ = {"YURT_REGION": region.name, "YURT_BURST": "1", "YURT_LIFE_S": "26", "YURT_SLOTS": "1"}
     async with runner_process(nats_server.url, **environ) as process:
         await submit(bus, region, "long", "import time; time.sleep(8); print('done')")
@@ -71,7 +71,7 @@ async def test_at_the_end_of_its_life_what_runs_ends_and_the_rest_waits_for_othe
 async def test_sigterm_drains(nats_server: NatsServer) -> None:
     region = embedded("burst-term")
     bus = await Bus.connect([nats_server.url], name="test")
-    await bus.ensure(streams.plan(region))
+    await make_streams(bus, streams.plan(region))
     async with runner_process(nats_server.url, YURT_REGION=region.name) as process:
         await submit(bus, region, "term", "import time; time.sleep(2); print('done')")
         await process.said("action=ready")

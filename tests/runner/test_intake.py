@@ -11,6 +11,7 @@ from jobs.service.bus import Bus
 from jobs.service.pull import Delivery
 from jobs.states import Class
 from runner.intake import IDLE, Intake
+from tests.conftest import make_streams
 
 SLOTS = 16
 
@@ -48,7 +49,7 @@ async def queue(bus: Bus, name: str, job_class: Class, count: int) -> None:
 
 
 async def opened(bus: Bus, name: str) -> None:
-    await bus.ensure(streams.plan(region.embedded(name)))
+    await make_streams(bus, streams.plan(region.embedded(name)))
 
 
 async def test_a_job_of_any_class_comes_at_once_to_an_idle_runner(bus: Bus) -> None:

@@ -15,7 +15,7 @@ import pytest
 from jobs import region as regions
 from jobs import streams
 from jobs.service.bus import Bus
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, make_streams
 
 DEADLINE_S = 30.0
 HOME = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ async def typed(*words: str) -> tuple[int | None, str, str]:
 async def config(bus: Bus, nats_server: NatsServer, tmp_path: Path) -> Path:
     """The configuration of an autoscaler of a region of its own, which has no runner."""
     region = f"typed-{os.getpid()}"
-    await bus.ensure(streams.plan(regions.embedded(region)))
+    await make_streams(bus, streams.plan(regions.embedded(region)))
     (tmp_path / "scaling.toml").write_text("weekday = []\nweekend = []\n[fleets.all]\nminimum = 4\n")
     file = tmp_path / "autoscaler.toml"
     file.write_text(

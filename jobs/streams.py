@@ -12,7 +12,7 @@ scale.<region>.leader                which autoscaler decides
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.limits import MIB
@@ -118,9 +118,16 @@ def plan(region: Region) -> tuple[StreamPlan, ...]:
     return (*serving(region), output_plan(region), scale_plan(region))
 
 
-def serving(region: Region) -> tuple[StreamPlan, ...]:
-    """What gateways and runners need to be there: the queues, the results, the dead letters."""
-    queues = tuple(_queue(region, job_class) for job_class in Class)
+def serving(region: Region, *, fleet: str | None = None) -> tuple[StreamPlan, ...]:
+    """What gateways and runners need to be there: the queues, the results, the dead letters.
+
+    Of the consumers that of *fleet* alone, where one is given (the empty one: none): the others may go meanwhile.
+    """
+    queues = [_queue(region, job_class) for job_class in Class]
+    if fleet is not None:
+        queues = [
+            replace(queue, consumers=tuple(each for each in queue.consumers if each.name == fleet)) for queue in queues
+        ]
     return (*queues, _results(region), _dead(region))
 
 

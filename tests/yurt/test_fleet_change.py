@@ -12,8 +12,10 @@ import pytest
 
 from jobs.errors import ConfigFault, Unavailable
 from jobs.languages import Language
+from jobs.region import Fleet, Region
 from jobs.service.bus import Bus
-from jobs.streams import StreamPlan
+from jobs.service.streams_there import need
+from jobs.streams import StreamPlan, serving
 from tests.yurt.trading import (
     GO,
     PYTHON,
@@ -26,9 +28,11 @@ from tests.yurt.trading import (
     ids,
     until,
 )
+from yurt.bootstrap.apply import set_up
 from yurt.bootstrap.fleets import change, look
 from yurt.bootstrap.moving import Patience, consumers
 
+SPLIT = (Fleet(name="gone", languages=(PYTHON,)), Fleet(name="rest", languages=(GO,)))
 QUICK = Patience(settle_s=0.3, still_s=0.3, remove_s=0.3)
 
 
@@ -141,6 +145,16 @@ async def test_a_language_that_nobody_would_serve_is_refused(queue: Queue) -> No
         with pytest.raises(ConfigFault, match=r"fleet py serves python, and in the new plan no fleet does"):
             await ask(queue.bus, short)
     assert list(await consumers(queue.bus, full.name)) == ["py", "rest"]
+
+
+async def test_processes_start_with_the_region_file_of_before_the_change(bus: Bus) -> None:
+    """A gateway needs no fleet's consumers, a runner those of its own: another fleet may have gone."""
+    before = Region(name="fleets-before", gateways=("g",), fleets=SPLIT)
+    await set_up(bus, replace(before, fleets=(replace(SPLIT[1], languages=tuple(Language)),)))
+    for fleet in ("", "rest"):
+        await need(bus, serving(before, fleet=fleet), region=before.name, wait_s=0)
+    with pytest.raises(ConfigFault, match="JOBS_FLEETS_BEFORE_PRIORITY/gone"):
+        await need(bus, serving(before, fleet="gone"), region=before.name, wait_s=0)
 
 
 async def test_how_a_fleet_delivers_changes_without_its_languages(queue: Queue) -> None:

@@ -25,7 +25,7 @@ class AutoscalerSettings(Connections):
     nomad_ca_file: Path | None = None
     nomad_namespace: str = "default"
     nomad_region: str = ""  #: empty: the agent's own
-    interval_s: float = 5.0  #: between decisions
+    interval_s: float = 2.0  #: between decisions; what it is comes on top of the rules' own waits
     dry_run: bool = False  #: decide and tell, change nothing
     admin_port: int = 0  #: /healthz and /metrics on loopback; 0: a free one
     admin_tls_cert_file: Path | None = None  #: for HTTPS there: a certificate in PEM, which may be replaced

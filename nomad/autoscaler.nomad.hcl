@@ -130,8 +130,8 @@ variable "scaling_file" {
 
 variable "scaling_interval_s" {
   type        = number
-  default     = 5
-  description = "Seconds between decisions."
+  default     = 2
+  description = "Seconds between decisions; they come on top of the rules' own waits."
   validation {
     condition     = var.scaling_interval_s > 0
     error_message = "Above 0."
@@ -253,7 +253,7 @@ job "autoscaler" {
         name     = "alive"
         type     = "http"
         path     = "/healthz"
-        interval = "10s"
+        interval = "5s"
         timeout  = "2s"
 
         check_restart {

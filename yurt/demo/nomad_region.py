@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-from jobs.service.bus import Bus
-from yurt.bootstrap.apply import set_up
 from yurt.demo.nomad_stage import Stage
 
 JOBS = ("nats", "runner", "gateway", "runner-burst")
@@ -17,19 +14,11 @@ def start_region(stage: Stage, told: Callable[[str], None] = lambda _: None) -> 
     stage.register("nats")
     stage.deployed("nats", 0)
     told("NATS is up, its check passes")
-    asyncio.run(_make_streams(stage))
-    told("streams and consumers are made")
+    stage.bootstrap()
+    told("yurt bootstrap has made the streams and consumers of the region file")
     for job in JOBS[1:]:
         stage.register(job)
     told("registered: a runner, a gateway, and what bursts are dispatched from")
     for job in ("runner", "gateway"):
         stage.deployed(job, 0)
     told("the runner has proved its languages, the gateway takes programs")
-
-
-async def _make_streams(stage: Stage) -> None:
-    bus = await Bus.connect([stage.nats_url], name="streams")
-    try:
-        await set_up(bus, stage.region())
-    finally:
-        await bus.close()

@@ -114,7 +114,7 @@ class Stage:
         try:
             if "agent" in self._agents and self._agents["agent"].poll() is None:
                 for job in self.get("/v1/jobs"):
-                    self.call("DELETE", f"/v1/job/{_escaped(job['ID'])}")
+                    self.end(job["ID"])
                 self.until(lambda each: not any(one.lives for one in each), "every allocation has ended", STOP_S)
         finally:
             for agent in self._agents.values():
@@ -158,13 +158,23 @@ class Stage:
 
     def region(self) -> Region:
         """The one that ``dev.vars.hcl`` describes."""
-        text = (FILES / "dev.vars.hcl").read_text()
-        return parse(text.partition("region_file = <<-TOML\n")[2].partition("\nTOML")[0])
+        return parse(_region_text())
+
+    def bootstrap(self) -> str:
+        """``yurt bootstrap`` for the region; what it said."""
+        file = self._folder / "region.toml"
+        file.write_text(_region_text())
+        words = ["bootstrap", "--region-file", str(file), "--nats", self.nats_url]
+        return _run([str(self._folder / "yurt"), *words], {})
 
     def dispatch(self) -> str:
         """A burst runner, and the id of its job."""
         answer = self.call("POST", "/v1/job/runner-burst/dispatch", {"Meta": {"reason": "asked for"}})
         return str(answer["DispatchedJobID"])
+
+    def end(self, job: str) -> None:
+        """Stop a Nomad job; its allocations end in their own time."""
+        self.call("DELETE", f"/v1/job/{_escaped(job)}")
 
     def deployed(self, job: str, version: int, within_s: float = COMMAND_S) -> None:
         """Wait until *version* of *job* is deployed; raises ``PlatformFault`` with what Nomad says if it is not."""
@@ -220,19 +230,7 @@ class Stage:
 
     def nomad(self, *words: str) -> str:
         """The ``nomad`` command against this agent; raises ``PlatformFault`` with what it said."""
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
-        done = subprocess.run(
-            [nomad(), *words],
-            capture_output=True,
-            text=True,
-            env={**environ, "NOMAD_ADDR": self.address},
-            timeout=COMMAND_S,
-            check=False,
-        )
-        if done.returncode:
-            said = " ".join((done.stderr + done.stdout).split())
-            raise PlatformFault(f"nomad {' '.join(words[:2])}: {said[:600]}")
-        return done.stdout
+        return _run([nomad(), *words], {"NOMAD_ADDR": self.address})
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
@@ -350,6 +348,22 @@ def _hcl(variables: dict[str, Any]) -> str:
     """A vars file; JSON's values are HCL's, once nothing in them looks like an interpolation."""
     lines = [f"{name} = {json.dumps(value)}" for name, value in variables.items()]
     return "".join(f"{line}\n".replace("${", "$${") for line in lines)
+
+
+def _region_text() -> str:
+    """The region file in ``dev.vars.hcl``."""
+    return (FILES / "dev.vars.hcl").read_text().partition("region_file = <<-TOML\n")[2].partition("\nTOML")[0]
+
+
+def _run(words: list[str], environ: dict[str, str]) -> str:
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(("NOMAD_", "YURT_"))}
+    done = subprocess.run(
+        words, capture_output=True, text=True, env={**ours, **environ}, timeout=COMMAND_S, check=False
+    )
+    if done.returncode:
+        said = " ".join((done.stderr + done.stdout).split())
+        raise PlatformFault(f"{Path(words[0]).name} {' '.join(words[1:3])}: {said[:600]}")
+    return done.stdout
 
 
 def _end(agent: subprocess.Popen[bytes]) -> None:

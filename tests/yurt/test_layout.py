@@ -12,7 +12,7 @@ from jobs.languages import Language
 from jobs.region import Delivery, Fleet, Neighbour, embedded, parse
 from yurt.stack import distances, region_file
 from yurt.stack.folder import Folder
-from yurt.stack.layout import Wish, lay_out
+from yurt.stack.layout import Wish, lay_out, left_aside
 
 REGIONS = ("us-east", "eu-west", "ap-south")
 
@@ -142,3 +142,13 @@ def test_a_server_keeps_its_port(tmp_path: Path) -> None:
     place = Place(region="local", url=first.url, nats=first.nats[0], servers=first.nats)
     folder.write(State(places=(place,)))
     assert lay_out(Wish(replicas=3), folder)[0].nats == first.nats
+
+
+def test_a_region_that_runs_another_way_than_before_says_where_its_old_queue_is_once(tmp_path: Path) -> None:
+    (tmp_path / "a" / "jetstream").mkdir(parents=True)
+    joined = lay_out(Wish(regions=("a", "b")), Folder(tmp_path))
+    [words] = left_aside(joined)
+    assert words.startswith("a runs in a cluster for the first time; what it kept before stays in jetstream of")
+    joined[0].servers[0].store.mkdir()
+    assert left_aside(joined) == []
+    assert left_aside(lay_out(Wish(regions=("b",)), Folder(tmp_path))) == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jobs.service import life
 from yurt.stack.child import Say
 from yurt.stack.folder import Folder
-from yurt.stack.layout import Layout, Wish, lay_out
+from yurt.stack.layout import Layout, Wish, lay_out, left_aside
 from yurt.stack.network import Network, clear
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ class _Session:
         self._say: Say = _say_nothing if quiet else _say if self._board is None else self._above
         self._network = Network(folder, layouts, say=self._say)
         self._authority = layouts[0].authority
+        self._to_know = left_aside(layouts)
         self._stop = asyncio.Event()
 
     async def serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
+        for words in self._to_know:
+            self._say(words)
         if self._authority is not None:
             ca = self._authority.cert
             self._say(f"callers must trust this network's own authority: curl --cacert {ca}, or YURT_CA_FILE={ca}")

@@ -241,6 +241,22 @@ def _check_majority(folder: Path, layouts: Sequence[Layout]) -> None:
     )
 
 
+def left_aside(layouts: Sequence[Layout]) -> list[str]:
+    """What a person should know of regions that ran on their own before and do not now, or the other way round."""
+    words = []
+    for layout in layouts:
+        kept = [
+            path for path in layout.folder.glob("jetstream*") if path not in {each.store for each in layout.servers}
+        ]
+        if kept and not any(server.store.exists() for server in layout.servers):
+            how = "in a cluster" if layout.region.cluster else "on its own"
+            words.append(
+                f"{layout.region.name} runs {how} for the first time; what it kept before stays in "
+                f"{', '.join(sorted(path.name for path in kept))} of {layout.folder}, for when it is started as it was"
+            )
+    return words
+
+
 def _stores(folder: Path) -> Iterator[Path]:
     """The stores of the servers that were ever part of a cluster in this data folder."""
     return (path for path in folder.glob("*/jetstream-*") if _STORE.fullmatch(path.name))

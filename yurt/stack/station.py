@@ -8,7 +8,7 @@ again by its ``Child``.
 Rules
 1. After the first start nothing of other regions is waited for: a region whose processes die comes back by itself,
    whatever else is away.
-2. A server on its own has lost its streams in memory when it starts again, and they are made again. In a cluster the
+2. A server on its own has lost its stream in memory when it starts again, and it is made again. In a cluster the
    servers remember what is to be there.
 """
 
@@ -24,6 +24,7 @@ import aiohttp
 from jobs.errors import PlatformFault, Unavailable, YurtError
 from jobs.service.access import Access
 from jobs.service.bus import ApiError, Bus
+from jobs.service.streams_there import restore_output
 from yurt import trust
 from yurt.bootstrap.apply import set_up
 from yurt.bootstrap.changes import Allowed
@@ -127,7 +128,10 @@ class Station:
     async def _set_up(self) -> None:
         bus = await self._connect()
         try:
-            await set_up(bus, self.layout.region, allowed=Allowed(forget=True, idle=True))
+            if self.ready:  # its queues and fleets are on disk, and may be others by now than when we started
+                await restore_output(bus, self.layout.region)
+            else:
+                await set_up(bus, self.layout.region, allowed=Allowed(forget=True, idle=True))
         finally:
             await bus.close()
 

@@ -124,6 +124,43 @@ async def test_a_run_is_read_followed_and_cancelled_through_every_gateway(three:
     assert (await three.doors["east"].call("DELETE", f"/api/v1/executions/{identity}"))[0] == 409
 
 
+async def test_who_comes_late_or_comes_back_in_another_region_is_told_from_where_he_wants(three: Land) -> None:
+    """By WebSocket and by events, while it runs and afterwards, without a gap."""
+    printed, finish = asyncio.Event(), asyncio.Event()
+
+    async def tells(told: Told) -> None:
+        await told.running()
+        for number in range(1, 5):
+            await told.prints(f"{number}\n".encode())
+        printed.set()
+        await finish.wait()
+        await told.prints(b"5\n")
+        await told.ends()
+
+    await three.hire("east", tells)
+    south = three.doors["south"]
+    _, accepted = await three.doors["north"].submit(region=three.name("east"))
+    identity = accepted["execution_id"]
+    await printed.wait()
+    numbers = []
+    async with asyncio.timeout(10), south.listen(identity, "?from=3") as socket:
+        while len(numbers) < 2:
+            told = await socket.receive_json()
+            numbers += [told["seq"]] if told["type"] == "output" else []
+        finish.set()
+        async for message in socket:
+            told = message.json()
+            numbers += [told["seq"]] if told["type"] == "output" else []
+    assert numbers == [3, 4, 5]
+    for door in three.doors.values():
+        told, _ = await door.hear(identity, "?from=5")
+        assert [step["data"] for step in told if step["type"] == "output"] == ["5\n"]
+        path = f"{door.url}/api/v1/executions/{identity}/events"
+        async with door.client.get(path, headers={"Last-Event-ID": "3"}) as events:
+            text = await events.text()
+        assert "id: 4" in text and "id: 5" in text and "id: 3" not in text and "id: end" in text
+
+
 async def test_what_waits_in_another_region_s_queue_is_cancelled_through_a_third(three: Land) -> None:
     """The end is stored where the queue is; the gateway that accepted it hears of it at once."""
     await three.hire("east", pulls=False)

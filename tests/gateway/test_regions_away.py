@@ -154,6 +154,34 @@ async def test_a_gateway_whose_nats_is_dead_goes_to_a_neighbour_s_and_comes_home
 
 
 @pytest.mark.network
+@pytest.mark.parametrize("key", [None, "cut"])
+async def test_what_was_under_way_when_home_died_lies_in_one_queue_only(two: Land, key: str | None) -> None:
+    """Sent, and the connection died before an answer: a new id goes to the neighbour's; with a key it is 503."""
+    door = await two.open("north", nats_fallback_urls=(two.supercluster.url("east"),))
+    await two.hire("north")
+    await two.hire("east")
+    sent: list[Message] = []
+    await lose_jobs_unconfirmed(two, await two.bus("north"), sent)
+    headers = {} if key is None else {"Idempotency-Key": key}
+    request = door.call("POST", "/api/v1/execute?wait=true", json=BODY, headers=headers)
+    submitting = asyncio.create_task(request)
+
+    async def is_sent() -> bool:
+        return bool(sent)
+
+    await comes_true(is_sent)
+    two.supercluster.stop("north")
+    status, answer = await submitting
+    first = sent[0].header("Nats-Msg-Id")
+    if key is None:
+        assert (status, answer["region"]) == (200, two.name("east"))
+        assert answer["execution_id"] != first
+    else:
+        assert status == 503
+        assert two.name("north") in answer["detail"]
+
+
+@pytest.mark.network
 async def test_a_nats_that_says_nothing_any_more_is_left(two: Land) -> None:
     """No connection breaks, and no answer comes: the same five seconds, and no submission is refused."""
     door = await two.open("north", nats_fallback_urls=(two.supercluster.url("east"),))

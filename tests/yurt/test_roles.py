@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,21 @@ from autoscaler.policy import Count, Decision
 from autoscaler.record import Record
 from jobs import streams
 from jobs.errors import Unavailable
-from jobs.region import Region, parse
+from jobs.languages import Language
+from jobs.region import Fleet, Region, parse
 from jobs.roles import Role, permissions
 from jobs.service.access import Access
 from jobs.service.bus import Bus, Message, NotAllowed, header
 from jobs.service.connections import Connections, connect
 from jobs.service.streams_there import need, restore_output
-from jobs.states import State
+from jobs.states import Class, State
 from tests.conftest import free_port
 from tests.gateway.conftest import comes_true, open_door
 from tests.gateway.scripted import ScriptedRunner, Told, hello
 from tests.yurt.servers import Server, connected, running
 from yurt.bootstrap import keys
 from yurt.bootstrap.apply import set_up
+from yurt.bootstrap.changes import Allowed
 from yurt.bootstrap.keys import Material, Ports, Servers
 from yurt.bootstrap.nats_config import ServerPlan, render
 
@@ -139,6 +142,11 @@ NEEDS = [
     (Role.SUBSCRIBER, "subscribe", "output.>"),
     (Role.SUBSCRIBER, "subscribe", "output.*.*"),
     (Role.ADMIN, "publish", f"{API}.CONSUMER.PAUSE.{QUEUE}.all"),
+    (Role.ADMIN, "publish", f"{API}.CONSUMER.RESET.{QUEUE}.none"),
+    (Role.ADMIN, "publish", f"{API}.STREAM.MSG.GET.{QUEUE}"),
+    (Role.ADMIN, "publish", f"{API}.STREAM.MSG.DELETE.{QUEUE}"),
+    (Role.ADMIN, "publish", f"{API}.DIRECT.GET.{QUEUE}"),
+    (Role.ADMIN, "publish", "jobs.us-east.standard.python"),
     (Role.ADMIN, "publish", f"{API}.STREAM.INFO.SCALE_US_EAST"),
 ]
 MUST_NOT = [
@@ -320,6 +328,22 @@ async def test_a_gateway_makes_the_lost_stream_of_output_again_and_no_other(as_r
     assert await restore_output(gateway, HOME)
     assert not await restore_output(gateway, HOME)
     assert not gateway.refused
+
+
+async def test_an_admin_moves_languages_with_their_jobs(as_role: As) -> None:
+    """To fleets of their own and back, on the live queue, by its key alone."""
+    admin, gateway = await as_role(Role.ADMIN), await as_role(Role.GATEWAY)
+    subject = streams.jobs_subject("us-east", Class.BULK, Language.GO)
+    await gateway.enqueue(subject, b"a job", message_id="moves")
+    others = tuple(language for language in Language if language is not Language.GO)
+    fleets = (Fleet(name="only-go", languages=(Language.GO,)), Fleet(name="others", languages=others))
+    split, bulk = replace(HOME, fleets=fleets), streams.jobs_stream("us-east", Class.BULK)
+    for region, fleet in ((split, "only-go"), (HOME, "all")):
+        await set_up(admin, region, allowed=Allowed(idle=True))
+        info = await admin.api(f"CONSUMER.INFO.{bulk}.{fleet}")
+        assert info["num_pending"] == 1
+    await admin.api(f"STREAM.PURGE.{bulk}")
+    assert not admin.refused
 
 
 async def test_a_subscriber_reads_live_and_past_output(as_role: As) -> None:

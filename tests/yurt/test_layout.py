@@ -26,11 +26,12 @@ def test_one_region_is_one_server_alone(tmp_path: Path) -> None:
 
 def test_several_regions_are_clusters_of_their_names_and_neighbours_of_each_other(tmp_path: Path) -> None:
     wish = Wish(regions=REGIONS, rtt=("us-east:eu-west=80ms", "ap-south:us-east=0.2s"))
-    us_east, eu_west, _ = lay_out(wish, Folder(tmp_path))
+    us_east, eu_west, ap_south = lay_out(wish, Folder(tmp_path))
+    assert us_east.port < eu_west.port < ap_south.port
     assert us_east.region.cluster == "us-east"
     assert us_east.region.neighbours == (
-        Neighbour(region="eu-west", rtt_ms=80.0, url=f"http://127.0.0.1:{us_east.port + 1}"),
-        Neighbour(region="ap-south", rtt_ms=200.0, url=f"http://127.0.0.1:{us_east.port + 2}"),
+        Neighbour(region="eu-west", rtt_ms=80.0, url=f"http://127.0.0.1:{eu_west.port}"),
+        Neighbour(region="ap-south", rtt_ms=200.0, url=f"http://127.0.0.1:{ap_south.port}"),
     ), "nearest first"
     near = eu_west.region.neighbours[0]
     assert (near.region, near.rtt_ms) == ("ap-south", distances.NEAR_MS), "nobody set these two apart"

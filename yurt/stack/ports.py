@@ -1,4 +1,9 @@
-"""Who listens where on this machine: free ports, and the name of a process that has one."""
+"""Who listens where on this machine: free ports, and the name of a process that has one.
+
+A region's gateway listens some seconds after its port was chosen. So that networks which start at the same time do not
+choose the same one, a choice is also *claimed*: by an abstract unix socket of that number, which the kernel gives to
+one process and takes back when it ends.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,12 @@ from jobs.errors import ConfigFault
 ADDRESS = "127.0.0.1"
 _TRIES = 100
 _LISTENING = "0A"
+_claims: set[int] = set()  #: ours, until this process ends
 
 
 def asked_for(port: int) -> int:
-    """*port*, which must be free; raises ``ConfigFault`` naming who has it."""
-    if not is_free(port):
+    """*port*, ours; raises ``ConfigFault`` naming who has it."""
+    if not (is_free(port) and _claim(port)):
         holder = holder_of(port)
         whose = f" by {holder}" if holder else ""
         raise ConfigFault(f"port {port} is taken{whose}; choose another with --port, or end that process")
@@ -23,9 +29,9 @@ def asked_for(port: int) -> int:
 
 
 def first_free(port: int) -> int:
-    """The first free port from *port* on."""
+    """The first port from *port* on that is free, ours."""
     for candidate in range(port, min(port + _TRIES, 65536)):
-        if is_free(candidate):
+        if is_free(candidate) and _claim(candidate):
             return candidate
     raise ConfigFault(f"no port is free from {port} to {port + _TRIES - 1}; choose one with --port")
 
@@ -58,6 +64,21 @@ def is_free(port: int) -> bool:
             probe.bind((ADDRESS, port))
         except OSError:
             return False
+    return True
+
+
+def _claim(port: int) -> bool:
+    """Whether it is ours among all the networks of this machine."""
+    if port in _claims:
+        return True
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0yurt-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()  # the descriptor lives as long as we do
+    _claims.add(port)
     return True
 
 

@@ -83,6 +83,17 @@ async def test_a_busy_fleet_gets_what_waited_before_its_position(queue: Queue) -
     assert await queue.is_empty()
 
 
+@pytest.mark.network
+async def test_large_jobs_are_carried_too(queue: Queue) -> None:
+    """A few at a time: more than the connection takes at once."""
+    await queue.open(py=(PYTHON,))
+    await queue.add(PYTHON, 16, padding=b"x" * (3 << 20))
+    await queue.add(GO, 2)
+    busy = await queue.take("rest", 1)
+    await change(queue.bus, queue.plan(py=(RUST,)))
+    assert Counter(ids([*busy, *await queue.take("rest")])) == Counter(queue.queued)
+
+
 async def test_a_job_that_runs_when_its_language_moves_is_redelivered_to_its_old_fleet(bus: Bus) -> None:
     """A runner that dies after the change loses nothing: its fleet's consumer still knows the job."""
     queue = Queue(bus, ack_wait_s=0.3)

@@ -60,11 +60,11 @@ class Queue:
         await self.bus.api(f"STREAM.CREATE.{queue.name}", queue.config, timeout_s=10)
         await change(self.bus, queue)
 
-    async def add(self, language: Language, count: int) -> None:
+    async def add(self, language: Language, count: int, *, padding: bytes = b"") -> None:
         for _ in range(count):
             name = f"{language}-{next(self._names)}"
             subject = jobs_subject(self.name, Class.STANDARD, language)
-            await self.bus.enqueue(subject, name.encode(), message_id=name)
+            await self.bus.enqueue(subject, name.encode() + b" " + padding, message_id=name)
             self.queued.append(name)
 
     async def take(self, fleet: str, most: int = 1000) -> list[Delivery]:
@@ -112,7 +112,7 @@ async def until(true: Callable[[], Awaitable[T]], within_s: float = 10.0) -> T:
 
 
 def ids(deliveries: list[Delivery]) -> list[str]:
-    return [each.data.decode() for each in deliveries]
+    return [each.data.split()[0].decode() for each in deliveries]
 
 
 async def acknowledge(deliveries: list[Delivery]) -> None:
@@ -193,7 +193,7 @@ class Hands:
     async def _work(self, job_class: Class, delivery: Delivery) -> None:
         number = int(delivery.data.rpartition(b"-")[2])
         await asyncio.sleep(0.4 if number % 50 == 0 else 0.002 * (number % 8))
-        self._ended[delivery.data.decode()] += 1
+        self._ended[delivery.data.decode().strip()] += 1
         with suppress(Unavailable):  # it comes again
             await delivery.acknowledge()
         self.intake.done(job_class)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from jobs.errors import ConfigFault, Unavailable
+from jobs.limits import MIB
 from jobs.service.bus import ApiError, Bus, QueueFull
 from jobs.streams import ConsumerPlan, StreamPlan
 
@@ -25,6 +26,7 @@ Say = Callable[[str], None]
 
 PAUSE_S = 10.0  #: how long a consumer sleeps at the most when who paused it has died
 CARRY_AT_ONCE = 200
+CARRY_BYTES = 4 * MIB  #: on their way at once
 _LOOK_S = 0.05
 _WAKE_S = 0.05
 _ANSWER_S = 10.0
@@ -231,12 +233,18 @@ class Mover:
 
     async def _carry(self, subject: str, first: int, last: int) -> None:
         page = await self._bus.page(self._stream, subject, start=first, most=CARRY_AT_ONCE)
-        moves = [self._move(subject, seq, data) for seq, data in page if seq <= last]
-        if not moves:  # it was read from a replica that is behind
+        waiting = [(seq, data) for seq, data in page if seq <= last]
+        if not waiting:  # it was read from a replica that is behind
             await asyncio.sleep(_LOOK_S)
-        for outcome in await asyncio.gather(*moves, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        while waiting:
+            size, some = 0, 0
+            while some < len(waiting) and (some == 0 or size + len(waiting[some][1]) <= CARRY_BYTES):
+                size, some = size + len(waiting[some][1]), some + 1
+            moves = [self._move(subject, seq, data) for seq, data in waiting[:some]]
+            for outcome in await asyncio.gather(*moves, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            del waiting[:some]
 
     async def _move(self, subject: str, seq: int, data: bytes) -> None:
         await self._bus.enqueue(subject, data, message_id=f"moved-{seq}", timeout_s=_ANSWER_S)

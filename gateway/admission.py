@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from gateway.feeds import Feeds
 from gateway.horizon import Horizon
 from gateway.listing import Listing
 from gateway.metrics import Metrics
-from gateway.placement import Placed
+from gateway.placement import Placed, Why
 from jobs import wire
 from jobs.ends import queued_of, unrun
 from jobs.errors import Reason, Refused, Unavailable
@@ -42,6 +42,7 @@ from jobs.submission import Submission
 
 ACCEPT_S = 2.0  #: the queue says yes or no within this, or another one is asked
 RECONNECT_S = 2.0  #: so long a submission waits for another region's NATS server, where there is one to go to
+MOST_UNSURE = 10_000
 TRIES = 4  #: queues asked for one submission, one after the other
 ANONYMOUS = "anonymous"
 
@@ -93,6 +94,7 @@ class Admission:
         self._horizon = horizon
         self._metrics = metrics
         self._now_ms = now_ms
+        self.unsure: OrderedDict[str, str] = OrderedDict()  #: fixed ids that a region's queue may have, unconfirmed
 
     async def accept(
         self,
@@ -114,6 +116,8 @@ class Admission:
         tried: set[str] = set()
         maybe_in = ""  #: the region whose queue may have this id already
         fault = Unavailable("the queue is away; nothing was accepted")
+        if fixed and execution_id in self.unsure:
+            queue = Placed(region=self.unsure[execution_id], why=Why.SAME_KEY)
         for _ in range(TRIES):
             if not await self._bus.until_connected(RECONNECT_S):
                 break
@@ -140,8 +144,15 @@ class Admission:
                     break
         self._metrics.refused["unavailable"] += 1
         if maybe_in:
+            if fixed:
+                self._note_unsure(execution_id, maybe_in)
             raise Unavailable(f"the queue of {maybe_in} did not confirm; nothing was accepted") from fault
         raise fault
+
+    def _note_unsure(self, execution_id: str, region: str) -> None:
+        self.unsure[execution_id] = region
+        while len(self.unsure) > MOST_UNSURE:
+            self.unsure.popitem(last=False)
 
     async def _accept(self, job: Job, quiet_s: float, *, again: bool) -> Feed:
         feed = self._feeds.open(queued_of(job))
@@ -152,6 +163,7 @@ class Admission:
                 self._feeds.forget(job.id)
             raise
         self._feeds.keep(feed)
+        self.unsure.pop(job.id, None)
         if again:  # it may have been queued the first time already, and have ended since
             await self._feeds.check(feed)
             feed.shed = feed.result is None

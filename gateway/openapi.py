@@ -249,6 +249,9 @@ _LIMIT = _parameter("limit", "query", "so many in one page: 1 to 500, default 50
 _CURSOR = _parameter("cursor", "query", "the next_cursor of the page before")
 _STATUS = _parameter("status", "query", f"only those that are {', '.join(State)}")
 _KEY = _parameter("Idempotency-Key", "header", "a repeat with the same key is the same execution")
+_ATTEMPT = _parameter(
+    "Idempotency-Attempt", "header", "1: the key is new, so that other regions need not be asked for it"
+)
 _JSON = "application/json"
 
 
@@ -282,7 +285,10 @@ def _paths() -> Schema:
     return {
         "/api/v1/execute": {
             "post": _operation(
-                "Submit a program", {"202": accepted, "200": execution}, (_WAIT, _ENCODED, _KEY), _ref("Submission")
+                "Submit a program",
+                {"202": accepted, "200": execution},
+                (_WAIT, _ENCODED, _KEY, _ATTEMPT),
+                _ref("Submission"),
             )
         },
         "/api/v1/executions": {
@@ -311,7 +317,9 @@ def _paths() -> Schema:
                 (_ID, _FROM, _ENCODED),
             )
         },
-        "/api/v1/batches": {"post": _operation("Submit many", {"202": _answer("ids in order")}, (_KEY,), batch)},
+        "/api/v1/batches": {
+            "post": _operation("Submit many", {"202": _answer("ids in order")}, (_KEY, _ATTEMPT), batch)
+        },
         "/api/v1/batches/{id}": {
             "get": _operation("Read a batch", {"200": _answer("states and results")}, (_ID, _ENCODED))
         },

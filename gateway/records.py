@@ -65,15 +65,16 @@ class Records:
         self._bus = bus
         self._horizon = horizon
 
-    async def claim(self, identity: str, body_digest: str, region: str) -> list[Claim]:
+    async def claim(self, identity: str, body_digest: str, region: str, *, look_around: bool) -> list[Claim]:
         """The earlier claims of a key, the earliest first; none: ours, kept in *region*, is the first.
 
+        Without *look_around* a claim that is new in *region* is taken for the first everywhere.
         Raises ``Conflict`` when it came with another body before; ``Unavailable`` when *region* keeps nothing now.
         """
         name = f"key-{identity}"
         is_new = await self._store(region, name, {"digest": body_digest})
         ask = [sight for sight in self._horizon.regions if sight.answers or sight.name == region]
-        if is_new and len(ask) == 1:
+        if is_new and (len(ask) == 1 or not look_around):
             return []
         claims = sorted(claim for claim in await asyncio.gather(*(self._claim(each, name) for each in ask)) if claim)
         if any(claim.digest != body_digest for claim in claims):

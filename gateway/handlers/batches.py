@@ -55,12 +55,17 @@ async def _batch(
 
     With a key all of it that may run anywhere goes to the queues of one region, so that these know a repeat.
     """
-    key, first = once.key_of(request), True
+    key, is_new = once.key_of(request), True
     batch_id, queue = new_id(desk.now_ms()), None
     if key is not None:
         batch_id = records.id_of_key(who.user_id, key, kind="batch")
-        queue, first = await once.claim(
-            desk, batch_id, body, lambda tried: desk.horizon.place_record(without=tried), set()
+        queue, is_new = await once.claim(
+            desk,
+            batch_id,
+            body,
+            lambda tried: desk.horizon.place_record(without=tried),
+            set(),
+            first=once.is_first(request),
         )
     batch = records.Batch(
         id=batch_id,
@@ -69,7 +74,7 @@ async def _batch(
         execution_ids=tuple(records.id_in_batch(batch_id, at) for at in range(len(submissions))),
     )
     pairs = list(zip(batch.execution_ids, submissions, strict=True))
-    if first:
+    if is_new:
         return batch, pairs, queue
     feeds = [await desk.archive.find(execution_id) for execution_id in batch.execution_ids]
     return batch, [pair for pair, feed in zip(pairs, feeds, strict=True) if feed is None or not feed.durable], queue

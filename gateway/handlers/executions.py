@@ -44,7 +44,7 @@ async def submit(desk: Desk, request: web.Request) -> web.Response:
             quiet_s=QUIET_S if asked.wait_s else 0.0,
         )
     else:
-        feed = await once.submit(desk, body, submission, who, key, correlation(request))
+        feed = await once.submit(desk, body, submission, who, key, correlation(request), first=once.is_first(request))
     if asked.wait_s and await feed.until_end(asked.wait_s):
         return execution(feed, asked.base64)
     return await _accepted(desk, request, feed)

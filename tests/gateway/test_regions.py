@@ -260,6 +260,19 @@ async def test_a_key_means_the_same_execution_at_every_gateway(three: Land) -> N
     ]
 
 
+async def test_a_key_that_is_said_to_be_new_is_found_elsewhere_all_the_same(three: Land) -> None:
+    """The first time nobody else is asked; who repeats it does not say that it is the first time."""
+    await three.hire("north")
+    await three.hire("east")
+    body, first = {"language": "python", "code": "1"}, {"Idempotency-Key": "new", "Idempotency-Attempt": "1"}
+    path = "/api/v1/execute?wait=true"
+    _, execution = await three.doors["north"].call("POST", path, json=body, headers=first)
+    _, again = await three.doors["east"].call("POST", path, json=body, headers={"Idempotency-Key": "new"})
+    assert again == execution
+    _, here = await three.doors["north"].call("POST", path, json=body, headers=first)
+    assert here == execution
+
+
 async def test_a_key_claimed_in_two_regions_at_once_is_queued_in_one(three: Land) -> None:
     """Both claims are stored; the earlier one counts for both."""
     await three.hire("north", pulls=False)

@@ -101,13 +101,18 @@ async def test_what_was_sent_with_a_key_and_not_confirmed_is_503(three: Land) ->
     door, sent = three.doors["north"], []
     await three.becomes(door, "north", healthy=True)
     await lose_jobs_unconfirmed(three, await three.bus("north"), sent)
-    async with door.client.post(
-        f"{door.url}/api/v1/execute", json=BODY, headers={"Idempotency-Key": "unconfirmed"}
-    ) as answer:
+    url, key = f"{door.url}/api/v1/execute", {"Idempotency-Key": "unconfirmed"}
+    async with door.client.post(url, json=BODY, headers=key) as answer:
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) > 0
-    assert len(sent) == 1
+    status, problem = await door.call("POST", "/api/v1/execute", json=BODY, headers={"Idempotency-Key": "unconfirmed"})
+    assert status == 503 and three.name("north") in problem["detail"], "it stays with the queue that may have it"
+    assert {message.header("Nats-Msg-Id") for message in sent} == {sent[0].header("Nats-Msg-Id")}
     assert await stored(three, "east") == 0
+    status, execution = await door.call(
+        "POST", "/api/v1/execute?wait=true", json=BODY, headers={"Idempotency-Key": "another"}
+    )
+    assert (status, execution["region"]) == (200, three.name("east"))
 
 
 async def lose_jobs_unconfirmed(land: Land, bus: Any, sent: list[Message]) -> None:

@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: help setup demo demo-nomad test check bench lock clean toolchains
+.PHONY: help setup demo demo-nomad test check bench images lock clean toolchains
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ demo-nomad: setup ## the same on a real Nomad, where one is on PATH: burst, a ki
 test: setup ## every test, the ones with the whole network too
 	@.ci/consul
 	@.ci/infrastructure
+	@.ci/docker
 	@$(BIN)/python -m pytest
 
 check: setup ## format, lint, types, import contracts and the fast tests, in under 90 seconds
@@ -35,6 +36,10 @@ check: setup ## format, lint, types, import contracts and the fast tests, in und
 
 bench: setup ## measure what SPEC.md promises, beside the bare tools
 	@$(BIN)/python -m bench
+
+images: setup ## images of the languages and of our processes, in .images, and a table of their sizes (root; BASE=root.tar, LOAD=1)
+	@.ci/docker
+	@$(BIN)/python images/make_images.py $(NAMES) $(if $(BASE),--base $(BASE)) $(if $(LOAD),--load)
 
 lock: setup ## resolve the dependencies of pyproject.toml anew, into requirements.lock (needs uv)
 	@printf 'hatchling>=1.27\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from jobs import streams, wire
 from jobs.errors import ConfigFault, PlatformFault, Unavailable
@@ -65,8 +66,8 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     atlas = make_atlas(settings, region)
     logs.event(log, "connecting", nats=",".join(settings.nats_urls))
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
-    engine = make_engine(settings)
-    runner = Runner(settings, region, bus, engine, atlas, lifetime, certificate)
+    engine, support = await make_engine(settings)
+    runner = Runner(settings, region, bus, engine, support, atlas, lifetime, certificate)
     stocking = asyncio.create_task(runner.stock(fleet))  # which needs no NATS: it goes on while the streams are made
     try:
         await need(bus, streams.serving(region), region=region.name)
@@ -85,12 +86,20 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         await bus.close()
 
 
-def make_engine(settings: RunnerSettings) -> Engine:
-    if settings.engine != "fork":
-        raise ConfigFault(f"engine: {settings.engine!r} is not served by this version; fork is")
+async def make_engine(settings: RunnerSettings) -> tuple[Engine, Callable[[Language], Support]]:
+    """What pitches sandboxes, and each language as that engine has it: the host's, or what images hold."""
     if os.geteuid() != 0:
-        raise ConfigFault("engine: fork needs root, to make namespaces and control groups; start the runner as root")
-    return ForkEngine(slots=settings.slots + SPARE_SLOTS)
+        raise ConfigFault(
+            f"engine: {settings.engine} needs root, for control groups and namespaces; start the runner as root"
+        )
+    if settings.engine == "fork":
+        return ForkEngine(slots=settings.slots + SPARE_SLOTS), lambda language: SUPPORT[language]()
+    if settings.engine == "docker":
+        from runner.engines.docker.engine import started  # its library is loaded only where it is asked for
+
+        docker = await started(url=settings.docker_url, runtime=settings.docker_runtime, cache=settings.cache)
+        return docker, lambda language: docker.support(SUPPORT[language]())
+    raise ConfigFault(f"engine: {settings.engine!r} is not served by this version; fork and docker are")
 
 
 class Runner:
@@ -102,6 +111,7 @@ class Runner:
         region: Region,
         bus: Bus,
         engine: Engine,
+        support: Callable[[Language], Support],
         atlas: Atlas,
         lifetime: Lifetime,
         certificate: Certificate | None,
@@ -109,6 +119,7 @@ class Runner:
         self._settings, self._region, self._bus, self._lifetime = settings, region, bus, lifetime
         self.shelves = Shelves(engine, cache=settings.cache, warm=settings.warm, slots=settings.slots)
         self.tasks = life.Tasks()
+        self._of_engine = support
         self._atlas = atlas
         self._metrics = Metrics()
         self._fleet = FleetLanguages(
@@ -217,7 +228,7 @@ class Runner:
 
     def _support(self, language: Language) -> Support | None:
         allowed = self._settings.languages
-        return SUPPORT[language]() if not allowed or language.value in allowed else None
+        return self._of_engine(language) if not allowed or language.value in allowed else None
 
     def _languages(self) -> set[Language]:
         return {Language(offer.language) for offer in self.shelves.offers()}

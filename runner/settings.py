@@ -25,6 +25,10 @@ def default_name() -> str:
     return f"{socket.gethostname().split('.')[0].lower()}-{allocation[:8] or os.getpid()}"
 
 
+def default_docker() -> str:
+    return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+
+
 def default_cache() -> Path:
     """Where prepared toolchains are kept between starts; its path can be seen from a room, so it says nothing."""
     if os.geteuid() == 0:
@@ -36,7 +40,9 @@ def default_cache() -> Path:
 class RunnerSettings(Connections):
     fleet: str = "all"
     name: str = field(default_factory=default_name)
-    engine: str = "fork"
+    engine: str = "fork"  #: or docker
+    docker_url: str = field(default_factory=default_docker)  #: the daemon's unix socket, on this machine
+    docker_runtime: str = "runc"  #: what the daemon runs containers with: runc, runsc (gVisor), kata-fc (Firecracker)
     slots: int = field(default_factory=default_slots)  #: the most jobs at once
     warm: int = 8  #: least warm sandboxes of the newest Python; other runtimes have a share of it
     languages: tuple[str, ...] = ()  #: offer only these; empty: all of the fleet's

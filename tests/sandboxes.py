@@ -27,6 +27,7 @@ from jobs.limits import DEFAULTS
 from jobs.result import Result
 from jobs.states import Class
 from jobs.submission import SourceFile, Submission
+from runner.engine import Engine
 from runner.engines.fork.engine import ForkEngine
 from runner.execute import Execution, Shelf
 from runner.languages.contract import Installation, Support
@@ -48,17 +49,20 @@ SUPPORTS = {
 
 T = TypeVar("T")
 OnChunk = Callable[[Execution, Stream, bytes], None]
+Make = Callable[[], Coroutine[Any, Any, tuple[Engine, Callable[[Support], Support]]]]
+"""Makes an engine, and says what becomes of a language with it."""
 
 
 class Sandboxes:
     """``run`` a submission; ``together`` several at once; ``watch`` one while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Make | None = None) -> None:
+        self._make = make or _fork
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandboxes", daemon=True)
         self._thread.start()
         self._older: dict[Language, list[tuple[Support, Installation]]] = {}
-        self.engine, self.shelves = self._wait(self._start(), START_S)
+        self.engine, self._of_engine, self.shelves = self._wait(self._start(), START_S)
 
     def close(self) -> None:
         self._wait(self._end(), 60)
@@ -98,9 +102,9 @@ class Sandboxes:
     def _wait(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
-    async def _start(self) -> tuple[ForkEngine, Shelves]:
-        engine = ForkEngine(slots=SLOTS)
-        return engine, Shelves(engine, cache=CACHE, warm=2, slots=8)
+    async def _start(self) -> tuple[Engine, Callable[[Support], Support], Shelves]:
+        engine, of_engine = await self._make()
+        return engine, of_engine, Shelves(engine, cache=CACHE, warm=2, slots=8)
 
     async def _end(self) -> None:
         await self.shelves.close()
@@ -109,7 +113,8 @@ class Sandboxes:
     def _shelf(self, language: Language, version: str = "*") -> Shelf | None:
         if language not in self._older:
             support = _support(language)
-            self._older[language] = self._wait(self.shelves.stock([support]), START_S) if support else []
+            stock = [self._of_engine(support)] if support else []
+            self._older[language] = self._wait(self.shelves.stock(stock), START_S)
         if self.shelves.find(language, version, "") is None:
             fitting = [one for one in self._older[language] if satisfies(version, one[1].version)][:1]
             self._older[language] = [one for one in self._older[language] if one not in fitting]
@@ -170,6 +175,17 @@ class Sandboxes:
         return await execution.run()
 
 
+async def _fork() -> tuple[Engine, Callable[[Support], Support]]:
+    return ForkEngine(slots=SLOTS), lambda support: support
+
+
+async def docker(url: str, runtime: str = "runc") -> tuple[Engine, Callable[[Support], Support]]:
+    from runner.engines.docker.engine import started
+
+    engine = await started(url=url, runtime=runtime, cache=CACHE)
+    return engine, engine.support
+
+
 def _support(language: Language) -> Support | None:
     module, name = SUPPORTS[language].split(":")
     kind = getattr(import_module(f"runner.languages.{module}"), name, None)
@@ -187,8 +203,9 @@ def missing() -> str:
 
 @cache
 def shared() -> Sandboxes:
-    """The one of this test run."""
-    return Sandboxes()
+    """The one of this test run; ``YURT_TEST_DOCKER`` names a daemon's socket: then containers take the forks' place."""
+    url = os.environ.get("YURT_TEST_DOCKER")
+    return Sandboxes(None if url is None else lambda: docker(url, os.environ.get("YURT_TEST_RUNTIME", "runc")))
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def _network_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "--replicas", type=int, choices=(1, 3), help="NATS servers a region, and copies of each stream; default 1"
     )
     up.add_argument("--tls", action="store_true", help="HTTPS, and TLS between all processes")
-    up.add_argument("--engine", choices=("fork",), default="fork", help="what pitches sandboxes")
+    up.add_argument("--engine", choices=("fork", "docker"), default="fork", help="what pitches sandboxes")
     up.add_argument("--quiet", action="store_true", help="say nothing but the ready line")
     _data(up)
     status = _command(

@@ -38,9 +38,10 @@ class Reading:
 
 
 @dataclass
-class Files:
-    """The open files of one slot's group, and what they said when its present sandbox began."""
+class Group:
+    """The open files of one group, and what they said when its present sandbox began."""
 
+    version: int
     cpu: int
     peak: int
     memory_limit: int
@@ -52,6 +53,87 @@ class Files:
     refusals_before: int = 0
     limits: tuple[int, int] = field(default=(0, 0))
 
+    def bound(self, *, memory_bytes: int, processes: int) -> None:
+        """Set the bounds; nothing is written where they are as they were."""
+        if self.limits == (memory_bytes, processes):
+            return
+        os.pwrite(self.memory_limit, b"%d" % memory_bytes, 0)
+        os.pwrite(self.process_limit, b"%d" % processes, 0)
+        self.limits = (memory_bytes, processes)
+
+    def begin(self) -> None:
+        """Count from here."""
+        self.cpu_before = self._cpu_ms()
+        self.kills_before = _field(self.memory_events, b"oom_kill ")
+        self.refusals_before = _field(self.process_events, b"max ")
+        with contextlib.suppress(OSError):  # a version 2 kernel before 6.12 cannot: then setting up is counted too
+            os.pwrite(self.peak, b"0", 0)
+
+    def read(self) -> Reading:
+        """What was counted since ``begin``."""
+        return Reading(
+            cpu_ms=max(0.0, self._cpu_ms() - self.cpu_before),
+            memory_peak_bytes=int(os.pread(self.peak, 32, 0)),
+            memory_kills=_field(self.memory_events, b"oom_kill ") - self.kills_before,
+            process_refusals=_field(self.process_events, b"max ") - self.refusals_before,
+        )
+
+    def cpu_ms(self) -> float:
+        """CPU since ``begin``."""
+        return self._cpu_ms() - self.cpu_before
+
+    def close(self) -> None:
+        for fd in (self.cpu, self.peak, self.memory_limit, self.memory_events, self.process_limit, self.process_events):
+            os.close(fd)
+
+    def _cpu_ms(self) -> float:
+        if self.version == 1:
+            return int(os.pread(self.cpu, 32, 0)) / 1e6
+        return _field(self.cpu, b"usage_usec ") / 1e3
+
+
+def open_v1(memory: Path, pids: Path, cpuacct: Path) -> Group:
+    """One group's folders in the three hierarchies of version 1."""
+    with contextlib.suppress(OSError):
+        (memory / "memory.swappiness").write_text("0")
+    return Group(
+        version=1,
+        cpu=os.open(cpuacct / "cpuacct.usage", os.O_RDONLY),
+        peak=os.open(memory / "memory.max_usage_in_bytes", os.O_RDWR),
+        memory_limit=os.open(memory / "memory.limit_in_bytes", os.O_WRONLY),
+        memory_events=os.open(memory / "memory.oom_control", os.O_RDONLY),
+        process_limit=os.open(pids / "pids.max", os.O_WRONLY),
+        process_events=os.open(pids / "pids.events", os.O_RDONLY),
+    )
+
+
+def open_v2(group: Path) -> Group:
+    for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "0")):
+        with contextlib.suppress(OSError):
+            (group / name).write_text(value)
+    return Group(
+        version=2,
+        cpu=os.open(group / "cpu.stat", os.O_RDONLY),
+        peak=os.open(group / "memory.peak", os.O_RDWR),
+        memory_limit=os.open(group / "memory.max", os.O_WRONLY),
+        memory_events=os.open(group / "memory.events", os.O_RDONLY),
+        process_limit=os.open(group / "pids.max", os.O_WRONLY),
+        process_events=os.open(group / "pids.events", os.O_RDONLY),
+    )
+
+
+def group_of(pid: int) -> Group:
+    """The group that a process is in; ``OSError`` where it is gone, or cannot be reached from here."""
+    version, bases = find(_MOUNTS.read_text())
+    places: dict[str, str] = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, place = line.split(":", 2)
+        places.update(dict.fromkeys(controllers.split(","), place.lstrip("/")))
+    if version == 2:
+        return open_v2(bases[0] / places[""])
+    memory, pids, cpuacct = (base / places[name] for base, name in zip(bases, _NEEDED, strict=True))
+    return open_v1(memory, pids, cpuacct)
+
 
 class Cgroups:
     """The groups of one runner. ``parents`` are the folders that sandboxes join beneath, as ``slot-<n>``."""
@@ -59,7 +141,7 @@ class Cgroups:
     def __init__(self, name: str, *, mounts: str | None = None) -> None:
         self._version, bases = find(mounts if mounts is not None else _MOUNTS.read_text())
         self.parents = [base / f"{PREFIX}{name}" for base in bases]
-        self._files: dict[int, Files] = {}
+        self._groups: dict[int, Group] = {}
         for parent in self.parents:
             sweep(parent.parent)
             parent.mkdir(exist_ok=True)
@@ -72,88 +154,38 @@ class Cgroups:
 
     def open(self, slot: int) -> None:
         """Make the slot's group, once; it can be joined from then on."""
-        if slot in self._files:
+        if slot in self._groups:
             return
-        for parent in self.parents:
-            (parent / f"slot-{slot}").mkdir(exist_ok=True)
-        self._files[slot] = self._open_v1(slot) if self._version == 1 else self._open_v2(slot)
+        folders = [parent / f"slot-{slot}" for parent in self.parents]
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+        self._groups[slot] = open_v1(*folders) if self._version == 1 else open_v2(*folders)
 
     def bound(self, slot: int, *, memory_bytes: int, processes: int) -> None:
         """Set the slot's bounds; nothing is written where they are as they were."""
-        files = self._files[slot]
-        if files.limits == (memory_bytes, processes):
-            return
-        os.pwrite(files.memory_limit, b"%d" % memory_bytes, 0)
-        os.pwrite(files.process_limit, b"%d" % processes, 0)
-        files.limits = (memory_bytes, processes)
+        self._groups[slot].bound(memory_bytes=memory_bytes, processes=processes)
 
     def begin(self, slot: int) -> None:
         """Count from here."""
-        files = self._files[slot]
-        files.cpu_before = self._cpu_ms(files)
-        files.kills_before = _field(files.memory_events, b"oom_kill ")
-        files.refusals_before = _field(files.process_events, b"max ")
-        with contextlib.suppress(OSError):  # a version 2 kernel before 6.12 cannot: then setting up is counted too
-            os.pwrite(files.peak, b"0", 0)
+        self._groups[slot].begin()
 
     def read(self, slot: int) -> Reading:
         """What was counted since ``begin``."""
-        files = self._files[slot]
-        return Reading(
-            cpu_ms=max(0.0, self._cpu_ms(files) - files.cpu_before),
-            memory_peak_bytes=int(os.pread(files.peak, 32, 0)),
-            memory_kills=_field(files.memory_events, b"oom_kill ") - files.kills_before,
-            process_refusals=_field(files.process_events, b"max ") - files.refusals_before,
-        )
+        return self._groups[slot].read()
 
     def cpu_ms(self, slot: int) -> float:
         """CPU since ``begin``."""
-        files = self._files[slot]
-        return self._cpu_ms(files) - files.cpu_before
+        return self._groups[slot].cpu_ms()
 
     def close(self) -> None:
         """Remove the groups; their processes must be gone."""
-        for files in self._files.values():
-            for fd in (files.cpu, files.peak, files.memory_limit, files.memory_events, files.process_limit):
-                os.close(fd)
-            os.close(files.process_events)
-        self._files.clear()
+        for group in self._groups.values():
+            group.close()
+        self._groups.clear()
         deadline = time.monotonic() + 5
         for parent in self.parents:
             while not remove(parent) and time.monotonic() < deadline:
                 time.sleep(0.02)
-
-    def _cpu_ms(self, files: Files) -> float:
-        if self._version == 1:
-            return int(os.pread(files.cpu, 32, 0)) / 1e6
-        return _field(files.cpu, b"usage_usec ") / 1e3
-
-    def _open_v1(self, slot: int) -> Files:
-        memory, pids, cpuacct = (parent / f"slot-{slot}" for parent in self.parents)
-        with contextlib.suppress(OSError):
-            (memory / "memory.swappiness").write_text("0")
-        return Files(
-            cpu=os.open(cpuacct / "cpuacct.usage", os.O_RDONLY),
-            peak=os.open(memory / "memory.max_usage_in_bytes", os.O_RDWR),
-            memory_limit=os.open(memory / "memory.limit_in_bytes", os.O_WRONLY),
-            memory_events=os.open(memory / "memory.oom_control", os.O_RDONLY),
-            process_limit=os.open(pids / "pids.max", os.O_WRONLY),
-            process_events=os.open(pids / "pids.events", os.O_RDONLY),
-        )
-
-    def _open_v2(self, slot: int) -> Files:
-        group = self.parents[0] / f"slot-{slot}"
-        for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "0")):
-            with contextlib.suppress(OSError):
-                (group / name).write_text(value)
-        return Files(
-            cpu=os.open(group / "cpu.stat", os.O_RDONLY),
-            peak=os.open(group / "memory.peak", os.O_RDWR),
-            memory_limit=os.open(group / "memory.max", os.O_WRONLY),
-            memory_events=os.open(group / "memory.events", os.O_RDONLY),
-            process_limit=os.open(group / "pids.max", os.O_WRONLY),
-            process_events=os.open(group / "pids.events", os.O_RDONLY),
-        )
 
 
 def find(mounts: str) -> tuple[int, list[Path]]:

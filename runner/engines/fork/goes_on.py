@@ -40,7 +40,7 @@ import zygote
 MAIN = "/workspace/main.py"
 SIGINT = 2
 FLUSH_FAILED = 120
-REHEARSAL = b"/workspace/rehearsal.py"  #: a file that prints one line
+REHEARSAL = os.path.join(os.path.dirname(__file__), "rehearsal.py").encode()  #: a file that prints one line
 REHEARSALS = 20  #: what it takes for the interpreter to specialise the code
 FILE_INPUT = 257  #: how C calls a whole file, for its parser
 CLOSE_IT = 1

@@ -44,14 +44,11 @@ class Program:
     def serve(self):
         """Returns only in an interpreter that goes on."""
         try:
-            flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-            kernel.mount(b"proc", b"/proc", b"proc", flags, b"hidepid=2")  # of the pid namespace that it is in now
-            self._enter_cgroups()
-            os.sched_setaffinity(0, {self.cpu})
+            self._enter()
             if self.boot["argv"]:
                 self._part()
             self._descriptors()
-            become(self.uid, self.filter)
+            self._seal()
             limit(self.boot["limits"])
             os.umask(0o022)
             os.chdir("/workspace")
@@ -65,6 +62,15 @@ class Program:
             self.page[0] = 0
             os.write(2, ("sandbox: %r\n" % (error,)).encode())
             os._exit(70)
+
+    def _enter(self):
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount(b"proc", b"/proc", b"proc", flags, b"hidepid=2")  # of the pid namespace that it is in now
+        self._enter_cgroups()
+        os.sched_setaffinity(0, {self.cpu})
+
+    def _seal(self):
+        become(self.uid, self.filter)
 
     def _enter_cgroups(self):
         for fd in self.config["cgroup_fds"]:
@@ -167,6 +173,11 @@ def become(uid, seccomp, *, own_namespace=True):
             os.write(fd, (line or "%d %d 1" % (UID_INSIDE, uid)).encode())
             os.close(fd)
         kernel.drop_capabilities()
+    seal(seccomp)
+
+
+def seal(seccomp):
+    """A session of its own, no new privileges, and the filter."""
     os.setsid()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.check(kernel.libc.prctl(kernel.PR_SET_SECCOMP, 2, ctypes.byref(seccomp), 0, 0), "seccomp")
@@ -233,10 +244,11 @@ def rehearse():
     order = marshal.loads(marshal.dumps(order, 2))
     program._lay_down(order)
     program._go_on(order)
-    kernel.unshare(0)
-    os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    if os.geteuid() == 0:  # in a container it has no rights to give up
+        kernel.unshare(0)
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
     kernel.prctl(kernel.PR_GET_DUMPABLE)
     for name in ("RLIMIT_FSIZE", "RLIMIT_STACK"):
         resource.getrlimit(getattr(resource, name))

@@ -166,7 +166,7 @@ class ForkSandbox:
         self._timers.append(self._loop.call_later(order.wall_s, self._stop, "wall"))
         if order.limits.cpu_seconds < order.wall_s:
             self._timers.append(self._loop.call_later(order.limits.cpu_seconds, self._check_cpu))
-        self._input += protocol.pack_order(_plain(order))
+        self._input += protocol.pack_order(plain(order))
         if order.tty is not None:
             self._close_input = True  # the order is all that comes by the pipe; keys go to the terminal
         elif order.stdin is not None:
@@ -296,7 +296,7 @@ class ForkSandbox:
         )
 
 
-def _plain(order: Order) -> dict[str, object]:
+def plain(order: Order) -> dict[str, object]:
     """The order as the zygote's side reads it: plain values only."""
     return {
         "files": [(file.path, file.content, file.mode) for file in order.files],

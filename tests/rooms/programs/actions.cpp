@@ -83,7 +83,7 @@ int main(int, char** argv) {
         std::cout << "before" << std::endl;
         std::this_thread::sleep_for(std::chrono::minutes(1));
     } else if (action == "leave") {
-        if (!fork()) execlp("sleep", "sleep", "60", nullptr);
+        if (!fork()) sleep(60);
         std::cout << "gone\n";
     }
 }

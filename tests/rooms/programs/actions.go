@@ -92,8 +92,10 @@ func main() {
 	case "doze":
 		fmt.Println("before")
 		time.Sleep(time.Minute)
+	case "linger":
+		time.Sleep(60 * time.Second)
 	case "leave":
-		child := exec.Command("sleep", "60")
+		child := exec.Command("/proc/self/exe", "linger")
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		child.Start()
 		fmt.Println("gone")

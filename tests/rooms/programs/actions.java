@@ -18,8 +18,11 @@ public class Actions {
             case "crowd" -> crowd();
             case "spin" -> { System.out.println("before"); while (true); }
             case "doze" -> { System.out.println("before"); Thread.sleep(60_000); }
+            case "linger" -> Thread.sleep(60_000);
             case "leave" -> {
-                new ProcessBuilder("sleep", "60").inheritIO().start();
+                String java = ProcessHandle.current().info().command().orElseThrow();
+                String[] linger = {java, "-cp", "/box", "Actions", "linger"};
+                new ProcessBuilder(linger).inheritIO().start();
                 System.out.println("gone");
             }
         }

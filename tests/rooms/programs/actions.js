@@ -58,7 +58,7 @@ const actions = {
     setTimeout(() => {}, 60000);
   },
   leave() {
-    spawn("sleep", ["60"], { stdio: "inherit" }).unref();
+    spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { stdio: "inherit" }).unref();
     console.log("gone");
     process.exit(0);
   },

@@ -82,7 +82,7 @@ def doze():
 
 
 def leave():
-    subprocess.Popen(["sleep", "60"])
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     print("gone")
 
 

@@ -77,8 +77,9 @@ fn main() {
             println!("before");
             std::thread::sleep(Duration::from_secs(60));
         }
+        "linger" => std::thread::sleep(std::time::Duration::from_secs(60)),
         "leave" => {
-            std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            std::process::Command::new("/proc/self/exe").arg("linger").spawn().unwrap();
             println!("gone");
         }
         other => panic!("{other}"),

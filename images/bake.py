@@ -1,0 +1,53 @@
+"""Run inside a root, where the toolchain is: prepare the language as a runner would, and write down what was found.
+
+``python3 -I bake.py SOURCES LANGUAGE``: *SOURCES* is where our packages lie. What ``prepare`` makes is moved to where a
+room has it (the targets of its mounts), and the few small files that plans read are copied. Written down, in
+``/baked.json``: the labels of the image. See ``runner.engines.docker.installed``, which reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+
+from runner.engines.docker import labels
+from runner.languages.catalogue import SUPPORT
+
+CACHE = Path("/var/cache/toolchains")
+PLAN_BYTES = 256 * 1024  #: what plans read is small; what compilers read is not
+
+
+def main(language: str) -> None:
+    support = SUPPORT[next(each for each in SUPPORT if each.value == language)]()
+    found = support.discover()
+    if not found:
+        raise SystemExit(f"no {language} is in this root")
+    installation = support.prepare(found[0], CACHE, lambda line: print(f"  {line}", file=sys.stderr))
+    made = {mount.source: mount.target for mount in installation.mounts if Path(mount.source).is_relative_to(CACHE)}
+    plans_of = ""
+    plans = Path(labels.PLANS)
+    for source, target in made.items():
+        if any(value.startswith(source) for value in installation.details.values()):
+            plans_of = source
+            plans.mkdir(parents=True, exist_ok=True)
+            for file in sorted(Path(source).iterdir()):
+                if file.is_file() and file.stat().st_size <= PLAN_BYTES:
+                    shutil.copyfile(file, plans / file.name)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+    for mount in installation.mounts:
+        if mount.source not in made and mount.source != mount.target and not Path(mount.target).exists():
+            Path(mount.target).parent.mkdir(parents=True, exist_ok=True)
+            Path(mount.target).symlink_to(mount.source)
+    shutil.rmtree(CACHE, ignore_errors=True)
+    Path("/baked.json").write_text(json.dumps(dict(labels.labels(installation, plans_of)), sort_keys=True))
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    main(sys.argv[2])

@@ -1,0 +1,252 @@
+"""Process 1 of a container: it starts the one program, keeps it, and tells how it ended. Standard library only.
+
+For Python it is the language's interpreter, started by ``goes_on`` as in the fork engine, and the program is a fork
+that goes on in it; for the other languages it is the image's own small Python. All of the container runs as one user
+without a capability, so this process guards itself against its program by being undumpable: its memory is closed.
+
+Theory of operation. By standard input come first our *configuration*, then the order, then the program's input; length
+and body each for the first two. By standard output come the program's words, and ours, which begin with a *mark*: bytes
+that the engine drew by lot for this container::
+
+    mark r                          the program waits for its order
+    mark x status, files, mark e    it has ended, and nothing else is left alive; on standard error only: mark x
+    mark f status                   it ended before it was started: ours, not the program's
+
+Then this process waits to be removed with its container, so that the engine can read what the control groups counted.
+A signal that comes from outside goes to the program; ``STOP`` ends the program alone.
+
+Rules
+1. The program's files are brought out only when everything but this process is dead.
+2. A program that forges the mark deceives about its own end only, and is removed for it.
+3. With a terminal, this process lies between: order and keys come framed (``KEYS``, ``SIZE``).
+"""
+
+from __future__ import annotations
+
+import _signal as signal  # type: ignore[import-not-found]  # what ``signal`` wraps in enums
+import ctypes
+import gc
+import marshal
+import mmap
+import os
+import select
+import struct
+import sys
+
+import bring_back
+import kernel
+import program
+import protocol
+import shown
+
+STOP = 63  #: to this process: end the program
+COLLECT_S = 4  #: the longest that bringing files back may take
+LEFT_S = 60  #: an ended container that nobody removes ends itself
+READY, ENDED, END, FAILED = b"r", b"x", b"e", b"f"
+STATUS = struct.Struct("<i")
+FRAME = struct.Struct("<cI")  #: of a terminal's input: kind, length of what follows (of SIZE: rows << 16 | columns)
+KEYS, SIZE = b"k", b"s"
+TICK_MS = 50
+
+LOADED: frozenset = frozenset()
+"""The modules that were loaded before a program went on in this interpreter: they are not the program's."""
+
+
+class Resident(program.Program):  # type: ignore[misc]  # it lies beside this file in an image
+    """The program. Namespaces, control groups and user are the container's."""
+
+    def _enter(self):
+        pass
+
+    def _seal(self):
+        program.seal(self.filter)
+
+
+class Keeper:
+    """Process 1. ``serve`` returns only in a program that goes on in here."""
+
+    def __init__(self, config):
+        self.config = config
+        self.mark = config["mark"]
+        self.page = mmap.mmap(-1, program.PAGE_BYTES)
+        filter_bytes = bytes.fromhex(config["seccomp"])
+        self.filter = kernel.Filter(len(filter_bytes) // 8, filter_bytes)
+        self.program = 0
+        self.master = self.orders = -1
+
+    def serve(self):
+        pipes = self._ends()
+        self.program = os.fork()
+        if self.program == 0:
+            if self.config["interpreter"]:
+                name = self.config["shown"]
+                proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+                shown.show_as([name, "main.py"], self.config["env"], proc)
+                kernel.libc.prctl(kernel.PR_SET_NAME, name.encode(), 0, 0, 0)
+            config = {"uid_base": 0, "shown": self.config["shown"]}
+            return Resident(config, self.filter, self.config["boot"], 0, 0, pipes, self.page).serve()
+        self._keep(pipes)
+        status = self._relay() if self.master >= 0 else self._await()
+        self._end(status)
+        while True:
+            signal.pause()
+
+    def _ends(self):
+        """What the program has as its three descriptors; with a terminal, its order comes by a pipe of its own."""
+        if not self.config["tty"]:
+            return (0, -1), (-1, 1), (-1, 2)
+        self.master, slave = os.openpty()
+        read, self.orders = os.pipe()
+        return (read, -1), (-1, slave), (-1, slave)
+
+    def _keep(self, pipes):
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        for number in range(1, 65):
+            if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, 32, 33):
+                signal.signal(number, self._forward)
+        if self.master >= 0:
+            os.close(pipes[0][0])
+            os.close(pipes[1][1])
+        else:
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        write_all(1, self.mark + READY)
+
+    def _forward(self, number, _):
+        if number == signal.SIGALRM:
+            os._exit(0)
+        try:
+            os.kill(self.program, signal.SIGKILL if number == STOP else number)
+        except ProcessLookupError:
+            pass
+
+    def _await(self):
+        while True:
+            pid, status = os.wait()
+            if pid == self.program:
+                return status
+
+    def _relay(self):
+        """Between the engine and the terminal, until the program has ended; its wait status."""
+        head = program._read_exactly(protocol.ORDER_LENGTH.size)
+        write_all(self.orders, head + program._read_exactly(protocol.ORDER_LENGTH.unpack(head)[0]))
+        os.close(self.orders)
+        os.set_blocking(self.master, False)
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        poll.register(self.master, select.POLLIN)
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == self.program:
+                return status
+            for fd, _ in poll.poll(TICK_MS):
+                if fd == 0 and not self._input():
+                    poll.unregister(0)
+                elif fd == self.master and not self._show():
+                    poll.unregister(self.master)
+
+    def _input(self):
+        try:
+            head = os.read(0, 1)
+            while head and len(head) < FRAME.size:
+                head += os.read(0, FRAME.size - len(head))
+        except OSError:
+            return False
+        if not head:
+            return False
+        kind, value = FRAME.unpack(head)
+        if kind == SIZE:
+            kernel.ioctl(self.master, kernel.TIOCSWINSZ, struct.pack("<4H", value >> 16, value & 0xFFFF, 0, 0))
+            return True
+        keys = program._read_exactly(value)
+        while keys:
+            try:
+                keys = keys[os.write(self.master, keys) :]
+            except BlockingIOError:
+                if os.waitid(os.P_PID, self.program, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    return False
+                self._show()
+                select.select([], [self.master], [], TICK_MS / 1000)
+            except OSError:
+                return False
+        return True
+
+    def _show(self):
+        """What the program wrote on its terminal, on; whether there may be more."""
+        try:
+            data = os.read(self.master, 65536)
+        except BlockingIOError:
+            return True
+        except OSError:  # nobody has the terminal open any more
+            return False
+        write_all(1, data)
+        return bool(data)
+
+    def _end(self, status):
+        """Nothing is left alive; then the end is told, and the files brought."""
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            while True:
+                os.wait()
+        except ChildProcessError:
+            pass
+        while self.master >= 0 and select.select([self.master], [], [], 0)[0]:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:
+                break
+            write_all(1, data)
+        signal.alarm(LEFT_S)
+        if not self.page[0]:
+            write_all(1, self.mark + FAILED + STATUS.pack(status))
+            return
+        write_all(2, self.mark + ENDED)
+        write_all(1, self.mark + ENDED + STATUS.pack(status))
+        if self.page[1]:
+            self._bring_back()
+        write_all(1, self.mark + END)
+
+    def _bring_back(self):
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(COLLECT_S)
+        try:
+            bring_back.collect(marshal.loads(self.page[2:]), 1)
+        except TimeoutError:
+            pass
+        signal.signal(signal.SIGALRM, self._forward)
+        signal.alarm(LEFT_S)
+
+
+def _too_long(_number, _frame):
+    raise TimeoutError
+
+
+def write_all(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def main(_, loaded=frozenset(), bare=frozenset()):
+    """Keep one program. Returns only in an interpreter that goes on as it.
+
+    *loaded*: what it has loaded so far; *bare*: what it loads by itself.
+    """
+    global LOADED
+    LOADED, program.BARE = loaded, bare
+    config = program.read_order()
+    if config["interpreter"]:
+        for module in ("zygote", "program", "bring_back", "kernel", "protocol", "shown"):
+            sys.modules.pop(module, None)
+        sys.path_importer_cache.pop(os.path.dirname(__file__), None)
+        compile("[None for _ in ()]", "<warm>", "eval")  # a first compile() costs a fork 1.6 ms
+    gc.collect()
+    gc.freeze()
+    ctypes.set_errno(0)
+    Keeper(config).serve()
+
+
+if __name__ == "__main__":
+    main(0)

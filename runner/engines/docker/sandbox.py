@@ -1,0 +1,284 @@
+"""One container as a sandbox: an attached connection, a control group, and process 1 inside it (``inside.zygote``).
+
+Theory of operation. ``run`` sends the order and the program's input down the connection, takes the program's outputs
+from it as they come, and knows by process 1's mark on both that the program has ended and nothing else is alive. Then
+the control group is read, and the container removed behind the caller's back. Wall time, CPU time and output are
+bounded here, memory and processes by the container's control group, file sizes by the kernel's resource limits.
+
+Rules
+1. ``stop`` asks process 1 to kill the program, and a second later has the daemon kill the container.
+2. A container that ends without its mark was killed: for memory if the kernel says so, by us, or it is our fault.
+3. What comes after the mark is bounded too; it is not trusted (``fork.sandbox.unpack_files``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import struct
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from jobs.errors import SandboxFault
+from jobs.events import Stream
+from runner.engine import OnOutput, Order, Outcome
+from runner.engines.docker.door import Container
+from runner.engines.fork import protocol
+from runner.engines.fork.cgroups import Group, Reading
+from runner.engines.fork.sandbox import COLLECT_MARGIN_BYTES, END_OF_FILE, INSIST_S, plain, unpack_files
+
+#: what ``inside.zygote`` says and hears; it is no module of ours to import
+STOP = 63
+READY, ENDED, END, FAILED = b"r", b"x", b"e", b"f"
+STATUS = struct.Struct("<i")
+FRAME = struct.Struct("<cI")
+KEYS, SIZE = b"k", b"s"
+OWN_PROCESSES = 1  #: process 1
+DEAD_S = 15.0  #: the longest that a container may take to die once the daemon was told to kill it
+
+
+@dataclass
+class Scan:
+    """One output, parted at the mark: what comes before it is the program's, what comes after it is ours."""
+
+    mark: bytes
+    found: bool = False
+    after: bytearray = field(default_factory=bytearray)
+    _held: bytes = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The program's part; an end that may be the beginning of the mark is held back."""
+        if self.found:
+            self.after += data
+            return b""
+        data = self._held + data
+        at = data.find(self.mark)
+        if at >= 0:
+            self.found, self._held = True, b""
+            self.after += data[at + len(self.mark) :]
+            return data[:at]
+        held = next((size for size in range(min(len(self.mark) - 1, len(data)), 0, -1) if _begins(self, data, size)), 0)
+        self._held = data[len(data) - held :]
+        return data[: len(data) - held]
+
+    def rest(self) -> bytes:
+        """What was held back, where no more will come."""
+        held, self._held = self._held, b""
+        return held
+
+
+def _begins(scan: Scan, data: bytes, size: int) -> bool:
+    return data.endswith(scan.mark[:size])
+
+
+class DockerSandbox:
+    """See ``runner.engine.Sandbox``."""
+
+    def __init__(
+        self,
+        *,
+        container: Container,
+        group: Group,
+        mark: bytes,
+        ready_at: float,
+        tty: bool,
+        remove: Callable[[DockerSandbox], None],
+        in_background: Callable[[Coroutine[object, object, None]], None],
+    ) -> None:
+        self.container, self.group = container, group
+        self._mark, self._ready_at, self._tty = mark, ready_at, tty
+        self._remove, self._in_background = remove, in_background
+        self._loop = asyncio.get_running_loop()
+        self._stopped = ""
+        self._over = False
+        self._early = ""
+        self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def warm(self) -> bool:
+        return self._loop.time() >= self._ready_at
+
+    # -- what the runner does with it ---------------------------------------------------------------------------
+
+    async def run(self, order: Order, on_output: OnOutput) -> Outcome:
+        self._order, self._on_output = order, on_output
+        self._out = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
+        self._cut = {Stream.STDOUT: False, Stream.STDERR: False}
+        self._room_left = order.output_bytes
+        try:
+            self._bound(order)
+            started = time.perf_counter()
+            self._start(order)
+            status = await self._until_the_end()
+            ended = time.perf_counter()
+            return self._outcome(order, status, (ended - started) * 1000)
+        finally:
+            self._over = True
+            self._cancel_timers()
+            self._remove(self)
+
+    def feed(self, data: bytes | None) -> None:
+        if self._over:
+            return
+        if self._tty:
+            keys = END_OF_FILE if data is None else data
+            self.container.streams.write(FRAME.pack(KEYS, len(keys)) + keys)
+        elif data is None:
+            self.container.streams.write_eof()
+        else:
+            self.container.streams.write(data)
+
+    def resize(self, rows: int, cols: int) -> None:
+        if self._tty and not self._over:
+            self.container.streams.write(FRAME.pack(SIZE, rows << 16 | cols))
+
+    def interrupt(self, number: int) -> None:
+        if not self._over:
+            self._in_background(self.container.signal(number))
+
+    def stop(self) -> None:
+        self._stop("cancelled")
+
+    def strike(self) -> None:
+        self._over = True
+        self._remove(self)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _bound(self, order: Order) -> None:
+        processes = order.limits.processes + OWN_PROCESSES + (order.go is not None)
+        try:
+            self.group.bound(memory_bytes=order.memory_bytes, processes=processes)
+            self.group.begin()
+        except OSError as error:  # version 1 refuses a bound below what is held already; or the container is gone
+            raise SandboxFault(f"the bounds of a container could not be set: {error.strerror}") from error
+
+    def _start(self, order: Order) -> None:
+        self._timers.append(self._loop.call_later(order.wall_s, self._stop, "wall"))
+        if order.limits.cpu_seconds < order.wall_s:
+            self._timers.append(self._loop.call_later(order.limits.cpu_seconds, self._check_cpu))
+        streams = self.container.streams
+        streams.write(protocol.pack_order(plain(order)))
+        if order.tty is None and order.stdin is not None:
+            streams.write(order.stdin)
+            streams.write_eof()
+
+    async def _until_the_end(self) -> int | None:
+        """The program's wait status; None where the whole container was killed."""
+        out, err = Scan(self._mark), Scan(self._mark)
+        most = self._order.collect_bytes + COLLECT_MARGIN_BYTES
+        end = self._mark + END
+        while not (err.found and out.found and (out.after[:1] == FAILED or out.after.endswith(end))):
+            got = await self.container.streams.read()
+            if got is None or len(out.after) > most or len(err.after) > COLLECT_MARGIN_BYTES:
+                self._take(Stream.STDOUT, out.rest())
+                self._take(Stream.STDERR, err.rest())
+                await self._killed()
+                return None
+            number, data = got
+            scan, stream = (out, Stream.STDOUT) if number == 1 else (err, Stream.STDERR)
+            self._take(stream, scan.feed(data))
+            if scan.found:
+                self._ended()
+            if out.after[:1] == FAILED and len(out.after) >= 1 + STATUS.size:
+                break
+        if out.after[:1] != ENDED:
+            (status,) = STATUS.unpack_from(out.after, 1)
+            raise SandboxFault(f"the program of a container did not begin (wait status {status})")
+        (status,) = STATUS.unpack_from(out.after, 1)
+        self._files = bytes(out.after[1 + STATUS.size : -len(end)])
+        self._reading = self._read_group()
+        return int(status)
+
+    def _ended(self) -> None:
+        """The program has ended; what it was bounded by does not bound the bringing of its files."""
+        if self._timers:
+            self._cancel_timers()
+            self._timers.append(self._loop.call_later(DEAD_S, self._insist))
+
+    async def _killed(self) -> None:
+        """It ended without a word. Raises ``SandboxFault`` unless it is known why."""
+        self._files = b""
+        for_memory = await self.container.was_killed_for_memory()
+        if not for_memory and not self._stopped:
+            raise SandboxFault("a container ended without a word")
+        limit = self._order.memory_bytes
+        wall_ms = self._order.wall_s * 1000 if self._stopped == "wall" else 0.0
+        self._reading = Reading(
+            cpu_ms=wall_ms,
+            memory_peak_bytes=limit if for_memory else 0,
+            memory_kills=int(for_memory),
+            process_refusals=0,
+        )
+
+    def _read_group(self) -> Reading:
+        try:
+            return self.group.read()
+        except OSError as error:
+            raise SandboxFault(f"the control group of a container could not be read: {error.strerror}") from error
+
+    def _check_cpu(self) -> None:
+        """A run has one core, so the bound cannot be reached before this is called again."""
+        try:
+            left = self._order.limits.cpu_seconds - self.group.cpu_ms() / 1000
+        except OSError:  # it is gone: its end is under way
+            return
+        if left <= 0:
+            self._stop("cpu")
+        else:
+            self._timers.append(self._loop.call_later(max(left, 0.005), self._check_cpu))
+
+    def _stop(self, why: str) -> None:
+        if not self._stopped and not self._over:
+            self._stopped = why
+            self._in_background(self.container.signal(STOP))
+            self._timers.append(self._loop.call_later(INSIST_S, self._insist))
+
+    def _insist(self) -> None:
+        if not self._over:
+            self._stopped = self._stopped or "wall"
+            self._in_background(self.container.signal(signal.SIGKILL))
+            self._timers.append(self._loop.call_later(DEAD_S, self._give_up))
+
+    def _give_up(self) -> None:
+        """The daemon does not do what it is told: the connection's end is the end."""
+        self._in_background(self.container.streams.close())
+
+    def _take(self, stream: Stream, data: bytes) -> None:
+        kept = data[: self._room_left]
+        if len(kept) < len(data):
+            self._cut[stream] = True
+            self._stop("output")
+        if kept:
+            self._room_left -= len(kept)
+            self._out[stream] += kept
+            self._on_output(stream, kept)
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def _outcome(self, order: Order, status: int | None, wall_ms: float) -> Outcome:
+        reading = self._reading
+        number = signal.SIGKILL if status is None else os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        return Outcome(
+            exit_code=None if number is not None or status is None else os.waitstatus_to_exitcode(status),
+            signal=None if number is None else int(number),
+            stdout=bytes(self._out[Stream.STDOUT]),
+            stderr=bytes(self._out[Stream.STDERR]),
+            stdout_truncated=self._cut[Stream.STDOUT],
+            stderr_truncated=self._cut[Stream.STDERR],
+            wall_ms=wall_ms,
+            cpu_ms=reading.cpu_ms,
+            memory_peak_bytes=reading.memory_peak_bytes,
+            memory_kills=reading.memory_kills,
+            process_refusals=reading.process_refusals,
+            ran_out_of_wall=self._stopped == "wall",
+            ran_out_of_cpu=self._stopped == "cpu",
+            ran_out_of_output=True in self._cut.values(),
+            cancelled=self._stopped == "cancelled",
+            files=unpack_files(self._files, order.collect_files, order.collect_bytes),
+        )

@@ -1,0 +1,66 @@
+"""A Docker daemon and sandboxes of the docker engine for this folder's tests, made once a test run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.languages import Language
+from jobs.result import Result
+from tests.engines.daemon import ARCHIVES, Daemon, archive, missing
+from tests.sandboxes import Sandboxes, docker
+
+PROGRAMS = Path(__file__).parents[1] / "rooms/programs"
+SUFFIX = {"python": "py", "javascript": "js", "java": "java", "go": "go", "cpp": "cpp", "rust": "rs"}
+HERE = "tests/engines/"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that lies here starts containers, wherever a test was written."""
+    for item in items:
+        if item.nodeid.startswith(HERE):
+            item.add_marker("network")
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[Daemon]:
+    """With an image of Python; and of other languages where ``make images`` has made them."""
+    if lack := missing():
+        pytest.skip(lack)
+    images = {"python": archive("python")}
+    images |= {path.parent.name: archive(path.parent.name) for path in _made_before()}
+    started = Daemon()
+    try:
+        started.start()
+        for image in images.values():
+            started.load(image)
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def sandboxes(daemon: Daemon) -> Iterator[Sandboxes]:
+    """As those of ``tests.sandboxes``, but containers."""
+    started = Sandboxes(lambda: docker(daemon.url))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def act(sandboxes: Sandboxes) -> Callable[..., Result]:
+    """As that of ``tests/rooms``: the program of a language does an action."""
+
+    def do(language: Language | str, action: str, **fields: Any) -> Result:
+        code = (PROGRAMS / f"actions.{SUFFIX[language]}").read_text()
+        return sandboxes.run(language, code, args=(action,), **fields)
+
+    return do
+
+
+def _made_before() -> list[Path]:
+    recipes = sorted((Path(__file__).parents[2] / "images").glob("*/image.toml"))
+    return [path for path in recipes if (ARCHIVES / f"{path.parent.name}.tar").exists()]

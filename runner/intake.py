@@ -85,7 +85,7 @@ class Intake:
     @property
     def quiet(self) -> bool:
         """Nothing of ours waits, as far as is known: there is time for others."""
-        return not self._stopped and not any([self._waits(job_class) for job_class in Class])
+        return not self._stopped and not any(self._waits(job_class) for job_class in Class)
 
     def done(self, job_class: Class) -> None:
         self.running[job_class] -= 1

@@ -154,12 +154,12 @@ async def test_a_burst_spills_over_and_every_job_has_one_result(own_supercluster
     await own_supercluster.found(NORTH, EAST)
     home = await own_supercluster.connect("north")
     running = await begun(home, NORTH)
-    names = [f"spill-{number}" for number in range(60)]
+    names = [f"spill-{number}" for number in range(40)]
     async with asyncio.timeout(200), AsyncExitStack() as stack:
         await stack.enter_async_context(runner_in(own_supercluster, tmp_path, "north"))
         helper = await stack.enter_async_context(runner_in(own_supercluster, tmp_path, "east"))
         for name in names:
-            await submit(home, NORTH, name, "import time; time.sleep(1.5); print('done')")
+            await submit(home, NORTH, name, "import time; time.sleep(1); print('done')")
         while (await running.get()).region != "east":
             pass
         helper.send_signal(signal.SIGKILL)

@@ -20,6 +20,7 @@ autoscaler_pool = "default"
 
 runner_life_cycle = ""
 burst_life_cycle  = ""
+burst_notice_url  = ""
 
 nats_urls     = ["nats://127.0.0.1:4222"]
 nomad_address = "http://127.0.0.1:4646"

@@ -10,8 +10,9 @@
 #   - One that dies is not brought back: the autoscaler counts the living and dispatches again if there is still need.
 #   - A release reaches it with the next dispatch: children keep the version they were dispatched with.
 #   - raw_exec as root for the reasons told in runner.nomad.hcl; the pool of spot nodes holds nothing but burst runners.
-#     Its clients: plugin "raw_exec" { config { enabled = true } }, max_kill_timeout = "120s", and,
-#     two minutes before a spot node is taken, nomad node drain -self -deadline 90s.
+#     Its clients: plugin "raw_exec" { config { enabled = true } }, max_kill_timeout = "120s", drain_on_shutdown.
+#   - Two minutes before a spot node is taken its runners hear of it from the node's metadata and leave: what can end
+#     ends, the rest goes back to the queue. One that is dispatched there meanwhile ends at once, having taken nothing.
 #
 # Secrets, readable by this Nomad job and its children (nomad var put nomad/jobs/runner-burst nats_seed=@… nats_ca=@…;
 # for another fleet nomad/jobs/runner-burst-FLEET):
@@ -170,6 +171,12 @@ variable "burst_life_s" {
   }
 }
 
+variable "burst_notice_url" {
+  type        = string
+  default     = "http://169.254.169.254"
+  description = "The node's metadata endpoint (AWS, IMDSv2), which tells that it will be taken. Empty: nobody asks."
+}
+
 locals {
   job     = var.fleet == "all" ? "runner-burst" : "runner-burst-${var.fleet}"
   command = var.yurt_command == "" ? "/opt/yurt/${var.release}/bin/yurt" : var.yurt_command
@@ -295,6 +302,7 @@ job "runner-burst" {
         YURT_BURST           = "true"
         YURT_IDLE_EXIT_S     = "${var.burst_idle_s}"
         YURT_LIFE_S          = "${var.burst_life_s}"
+        YURT_NOTICE_URL      = var.burst_notice_url
       }
 
       # A new region file is a new version of this job, rolled with its checks, not a restart of all at once.

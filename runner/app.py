@@ -1,7 +1,7 @@
 """The runner's process: makes what touches the outside, and gives it its life. The only place that constructs.
 
-connect ─▶ stock the shelves (prepare, prove, warm) ─▶ take jobs ─▶ SIGTERM, or its time is over: take no more, end
-what runs ─▶ leave
+connect ─▶ stock the shelves (prepare, prove, warm) ─▶ take jobs ─▶ SIGTERM, its time is over, or its machine will be
+taken away: take no more, end what runs or hand it back ─▶ leave
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from runner.languages.contract import Installation, Support
 from runner.lifetime import Lifetime
 from runner.load import Load, Pressure
 from runner.metrics import Metrics
+from runner.notice import Notice
 from runner.origin import Origin, at_home
 from runner.overflow import Overflow
 from runner.settings import RunnerSettings
@@ -62,20 +63,23 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         names = ", ".join(each.name for each in region.fleets)
         raise ConfigFault(f"fleet: region {region.name} has no fleet {settings.fleet!r}; it has {names}")
     lifetime = Lifetime(settings, time.monotonic)
+    notice = Notice(settings.notice_url)
     certificate = admin_certificate(settings.admin_tls_cert_file, settings.admin_tls_key_file)
     atlas = make_atlas(settings, region)
     logs.event(log, "connecting", nats=",".join(settings.nats_urls))
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
     engine, support = await make_engine(settings)
-    runner = Runner(settings, region, bus, engine, support, atlas, lifetime, certificate)
+    runner = Runner(settings, region, bus, engine, support, atlas, lifetime, notice, certificate)
+    if settings.notice_url:
+        runner.tasks.start(notice.listen(), "notices of the machine")
     stocking = asyncio.create_task(runner.stock(fleet))  # which needs no NATS: it goes on while the streams are made
     try:
         await need(bus, streams.serving(region), region=region.name)
-        await life.first(asyncio.shield(stocking), stop.wait())
-        if not stop.is_set():
+        await life.first(asyncio.shield(stocking), stop.wait(), notice.given.wait())
+        if not stop.is_set() and not notice.given.is_set():
             await runner.start(await stocking)
             life.settle_memory()
-            await life.first(stop.wait(), runner.tasks.failed.wait(), runner.over())
+            await life.first(stop.wait(), runner.tasks.failed.wait(), runner.over(), notice.given.wait())
             if runner.tasks.failed.is_set():
                 raise PlatformFault("a part of the runner ended; the lines before say which and why")
     finally:
@@ -114,9 +118,11 @@ class Runner:
         support: Callable[[Language], Support],
         atlas: Atlas,
         lifetime: Lifetime,
+        notice: Notice,
         certificate: Certificate | None,
     ) -> None:
         self._settings, self._region, self._bus, self._lifetime = settings, region, bus, lifetime
+        self._notice = notice
         self.shelves = Shelves(engine, cache=settings.cache, warm=settings.warm, slots=settings.slots)
         self.tasks = life.Tasks()
         self._of_engine = support
@@ -203,16 +209,19 @@ class Runner:
         self._draining = True
         self.tasks.closing = True
         if self._started:
-            began = time.monotonic()
+            until = time.monotonic() + self._settings.drain_s
+            self._why_leaving = self._why_leaving or self._notice.why
             logs.event(log, "draining", running=self._work.running, why=self._why_leaving or "it was told to stop")
             self._beat_once()
             await asyncio.gather(self._registration.leave(), self._intake.close(), self._overflow.close())
-            await self._work.drain(max(0.0, self._settings.drain_s - (time.monotonic() - began)))
+            await life.first(self._work.drain(max(0.0, until - time.monotonic())), self._notice.given.wait())
+            await self._work.drain(max(0.0, min(until - time.monotonic(), self._notice.left_s())))
             await self.tasks.cancel()
             self._older.cancel()
             await asyncio.gather(self._older, self._fleet.close(), return_exceptions=True)
             self._beat_once(leaving=True)
             await self._admin.close()
+        await self.tasks.cancel()
         await self.shelves.close()
 
     def _room(self, running: int) -> int:

@@ -51,6 +51,7 @@ class RunnerSettings(Connections):
     burst: bool = False  #: dispatched for a peak: it ends by itself, as the next two say
     idle_exit_s: float | None = None  #: without a job for so long: leave; none: never, a burst runner after 120
     life_s: float | None = None  #: gone after so long, its drain included; none: never, a burst runner after 3600
+    notice_url: str = ""  #: the machine's metadata, http://169.254.169.254 on AWS, where it hears that it is taken away
     admin_port: int = 0  #: /healthz and /metrics on loopback; 0: a free one. Under Nomad YURT_ADMIN_PORT says it
     admin_tls_cert_file: Path | None = None  #: for HTTPS there: a certificate in PEM, which may be replaced
     admin_tls_key_file: Path | None = None  #: and its private key; both or neither

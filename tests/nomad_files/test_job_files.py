@@ -158,6 +158,16 @@ def test_the_burst_is_dispatched_and_ends_by_itself() -> None:
     assert file.group["count"] == 1 and "update" not in file.job
 
 
+def test_the_burst_hears_that_its_node_will_be_taken() -> None:
+    """From the node's metadata where that is a cloud's; a development node has none to ask."""
+    file = job_file("runner-burst")
+    (env,) = file.task["env"]
+    assert env["YURT_NOTICE_URL"] == "${var.burst_notice_url}"
+    assert file.variables["burst_notice_url"]["default"] == "http://169.254.169.254"
+    assert vars_file("dev")["burst_notice_url"] == ""
+    assert "YURT_NOTICE_URL" not in job_file("runner").text
+
+
 @pytest.mark.parametrize("name", ["runner", "runner-burst"])
 def test_one_file_serves_every_fleet(name: str) -> None:
     """The Nomad job, its secrets and its runner bear the fleet's name, as the autoscaler expects them to."""

@@ -10,8 +10,9 @@
 #   - It speaks to Nomad's HTTP API with a token of its own that may do four things in one namespace: scale-job,
 #     submit-job (to raise a count while a deployment is active), dispatch-job and read-job.
 #
-# Secrets, readable by this Nomad job alone (nomad var put nomad/jobs/autoscaler nats_seed=@… nats_ca=@… …):
-#   nats_seed, nats_ca       the role's NKey seed and the authority of NATS, from `yurt bootstrap`
+# Secrets, readable by this Nomad job alone:
+#   nomad var put nomad/jobs/autoscaler nats_seed=@keys/REGION/autoscaler.nk nats_ca=@keys/authority/ca.pem …
+#   nats_seed, nats_ca       the role's NKey seed and the authority of NATS, from `yurt bootstrap --keys keys`
 #   nomad_token, nomad_ca    its token, and the authority of Nomad's API
 #   consul_token             session:write and key:write on yurt/; only where there is Consul
 

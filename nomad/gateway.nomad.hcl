@@ -9,8 +9,9 @@
 #   - An update never takes an endpoint away before there is another: first the canary, then one after the other, each
 #     out of the service before it stops.
 #
-# Secrets, readable by this Nomad job alone (nomad var put nomad/jobs/gateway nats_seed=@… nats_ca=@… …):
-#   nats_seed, nats_ca       the role's NKey seed and the authority of NATS, from `yurt bootstrap`
+# Secrets, readable by this Nomad job alone:
+#   nomad var put nomad/jobs/gateway nats_seed=@keys/REGION/gateway.nk nats_ca=@keys/authority/ca.pem tls_cert=@… …
+#   nats_seed, nats_ca       the role's NKey seed and the authority of NATS, from `yurt bootstrap --keys keys`
 #   tls_cert, tls_key        the endpoint's certificate chain and key; taken up again when they change
 #   consul_token             may read services and coordinates; only where there is Consul
 

@@ -12,9 +12,10 @@
 #     discovered nobody would begin a cluster of its own.
 #   - Everything is registered in one region; there are no cross-region Nomad jobs. Register this file once a region.
 #
-# Secrets, readable by this Nomad job alone (nomad var put nomad/jobs/nats accounts=@… ca=@… cert=@… key=@…):
-#   accounts   the accounts, users and permissions that `yurt bootstrap` writes
-#   ca, cert, key   the authority of the network, and the servers' certificate and key
+# Secrets, readable by this Nomad job alone, all of them made by `yurt bootstrap --keys keys --server NODE=HOST …`, where
+# NODE is the Nomad node's name:
+#   nomad var put nomad/jobs/nats accounts=@keys/REGION/accounts.conf ca=@keys/authority/ca.pem \
+#     cert_NODE=@keys/REGION/NODE.pem key_NODE=@keys/REGION/NODE-key.pem …
 
 variable "region" {
   type        = string
@@ -363,6 +364,7 @@ job "nats" {
         EOT
       }
 
+      # Each server has a certificate of its own, for its own names.
       dynamic "template" {
         for_each = var.secured ? { accounts = "accounts.conf", ca = "ca.pem", cert = "cert.pem", key = "key.pem" } : {}
         content {
@@ -370,7 +372,11 @@ job "nats" {
           perms         = "0600"
           change_mode   = "signal"
           change_signal = "SIGHUP"
-          data          = "{{ with nomadVar \"nomad/jobs/nats\" }}{{ .${template.key} }}{{ end }}\n"
+          data = join("", [
+            "{{ with nomadVar \"nomad/jobs/nats\" }}",
+            contains(["cert", "key"], template.key) ? "{{ index . (print \"${template.key}_\" (env \"node.unique.name\")) }}" : "{{ .${template.key} }}",
+            "{{ end }}\n",
+          ])
         }
       }
 

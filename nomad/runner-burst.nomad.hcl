@@ -14,9 +14,9 @@
 #   - Two minutes before a spot node is taken its runners hear of it from the node's metadata and leave: what can end
 #     ends, the rest goes back to the queue. One that is dispatched there meanwhile ends at once, having taken nothing.
 #
-# Secrets, readable by this Nomad job and its children (nomad var put nomad/jobs/runner-burst nats_seed=@… nats_ca=@…;
-# for another fleet nomad/jobs/runner-burst-FLEET):
-#   nats_seed, nats_ca   the role's NKey seed and the authority of NATS, from `yurt bootstrap`
+# Secrets, readable by this Nomad job and its children (of another fleet: nomad/jobs/runner-burst-FLEET):
+#   nomad var put nomad/jobs/runner-burst nats_seed=@keys/REGION/runner.nk nats_ca=@keys/authority/ca.pem
+#   nats_seed, nats_ca   the role's NKey seed and the authority of NATS, from `yurt bootstrap --keys keys`
 
 variable "region" {
   type        = string

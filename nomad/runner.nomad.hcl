@@ -21,9 +21,9 @@
 #   - Clients of this pool: plugin "raw_exec" { config { enabled = true } }, max_kill_timeout = "120s",
 #     and no task of others.
 #
-# Secrets, readable by this Nomad job alone (nomad var put nomad/jobs/runner nats_seed=@… nats_ca=@…; for another
-# fleet nomad/jobs/runner-FLEET):
-#   nats_seed, nats_ca   the role's NKey seed and the authority of NATS, from `yurt bootstrap`
+# Secrets, readable by this Nomad job alone (of another fleet: nomad/jobs/runner-FLEET):
+#   nomad var put nomad/jobs/runner nats_seed=@keys/REGION/runner.nk nats_ca=@keys/authority/ca.pem
+#   nats_seed, nats_ca   the role's NKey seed and the authority of NATS, from `yurt bootstrap --keys keys`
 
 variable "region" {
   type        = string

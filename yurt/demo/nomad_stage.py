@@ -33,7 +33,7 @@ from yurt.stack.ports import ADDRESS
 HOME = Path(__file__).resolve().parents[2]
 FILES = HOME / "nomad"
 START_S = 60.0
-COMMAND_S = 120.0
+COMMAND_S = 240.0  #: a runner that starts on a busy machine takes its time
 STOP_S = 150.0  #: more than any kill_timeout of the jobs
 ENDED = frozenset({"complete", "failed", "lost"})
 
@@ -70,6 +70,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
+        self._token = ""
         self._ports = free_ports(9)
         http, self._rpc, _, nats, cluster, gateway, monitor, self._port, _ = self._ports
         self.address = f"http://{ADDRESS}:{http}"
@@ -79,15 +80,22 @@ class Stage:
 
     # -- life -----------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """The agent, up and ready to place; raises ``ConfigFault`` where there is none to start."""
+    def start(self, *, secured: bool = False) -> None:
+        """The agent, up and ready to place; raises ``ConfigFault`` where there is none to start.
+
+        *secured*: it asks for tokens, so that a task reads what its Nomad job may read and nothing else.
+        """
         http, rpc, serf = self._ports[:3]
         self._write_place()
         self._start_agent(
             "agent",
             ["-dev", "-data-dir", str(self._folder / "first")],
-            f"ports {{\n  http = {http}\n  rpc  = {rpc}\n  serf = {serf}\n}}\n",
+            f"ports {{\n  http = {http}\n  rpc  = {rpc}\n  serf = {serf}\n}}\n"
+            f"acl {{\n  enabled = {json.dumps(secured)}\n}}\n",
         )
+        if secured:
+            self._wait("/v1/status/leader", bool, "there is a leader", START_S)
+            self._token = str(self.call("POST", "/v1/acl/bootstrap", {})["SecretID"])
         self.nodes(lambda nodes: any(node["Status"] == "ready" for node in nodes), "the agent's node is ready")
 
     def add_node(self) -> str:
@@ -160,12 +168,12 @@ class Stage:
         """The one that ``dev.vars.hcl`` describes."""
         return parse(_region_text())
 
-    def bootstrap(self) -> str:
-        """``yurt bootstrap`` for the region; what it said."""
+    def bootstrap(self, *words: str, nats: bool = True) -> str:
+        """``yurt bootstrap`` for the region, with more *words*; what it said. *nats*: its streams too."""
         file = self._folder / "region.toml"
         file.write_text(_region_text())
-        words = ["bootstrap", "--region-file", str(file), "--nats", self.nats_url]
-        return _run([str(self._folder / "yurt"), *words], {})
+        whom = ["--nats", self.nats_url] if nats else []
+        return _run([str(self._folder / "yurt"), "bootstrap", "--region-file", str(file), *whom, *words], {})
 
     def dispatch(self) -> str:
         """A burst runner, and the id of its job."""
@@ -182,10 +190,14 @@ class Stage:
         def over(found: list[dict[str, Any]]) -> bool:
             return any(one["JobVersion"] == version and one["Status"] in ("successful", "failed") for one in found)
 
-        found = self._wait(f"/v1/job/{job}/deployments", over, f"{job} version {version} is deployed", within_s)
+        try:
+            found = self._wait(f"/v1/job/{job}/deployments", over, f"{job} version {version} is deployed", within_s)
+        except PlatformFault as fault:
+            raise PlatformFault(f"{fault}; {self._how_it_is(job)}") from fault
         one = next(one for one in found if one["JobVersion"] == version)
         if one["Status"] != "successful":
-            raise PlatformFault(f"{job} version {version} was not deployed: {one['StatusDescription']}")
+            said = f"{job} version {version} was not deployed: {one['StatusDescription']}"
+            raise PlatformFault(f"{said}; {self._how_it_is(job)}")
 
     def deploying(self, job: str, version: int, within_s: float = COMMAND_S) -> None:
         """Wait until there is a deployment of *version* of *job* under way."""
@@ -194,6 +206,17 @@ class Stage:
             return any(one["JobVersion"] == version and one["Status"] == "running" for one in found)
 
         self._wait(f"/v1/job/{job}/deployments", begun, f"{job} version {version} is being deployed", within_s)
+
+    def _how_it_is(self, job: str) -> str:
+        """The allocations of *job*, and the last that each said."""
+        words = []
+        for each in (one for one in self.allocations() if one.job == job and one.lives):
+            try:
+                last = self.logs(each).rstrip().rpartition("\n")[2]
+            except OSError as error:
+                last = str(error)
+            words.append(f"{each.id[:8]} of version {each.version} is {each.status} ({each.said}): {last[:300]}")
+        return "; ".join(words) or "no allocation of it lives"
 
     def version(self, job: str) -> int:
         return int(self.get(f"/v1/job/{job}")["Version"])
@@ -222,7 +245,8 @@ class Stage:
         task = allocation.job.partition("/")[0].replace("runner-burst", "runner")
         query = f"task={task}&type=stderr&plain=true&origin=end&offset=4000"
         url = f"{self.address}/v1/client/fs/logs/{allocation.id}?{query}"
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # loopback
+        request = urllib.request.Request(url, headers={"X-Nomad-Token": self._token})  # noqa: S310  # loopback
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             text: bytes = answer.read()
         return text.decode(errors="replace")
 
@@ -230,7 +254,7 @@ class Stage:
 
     def nomad(self, *words: str) -> str:
         """The ``nomad`` command against this agent; raises ``PlatformFault`` with what it said."""
-        return _run([nomad(), *words], {"NOMAD_ADDR": self.address})
+        return _run([nomad(), *words], {"NOMAD_ADDR": self.address, "NOMAD_TOKEN": self._token})
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
@@ -242,6 +266,8 @@ class Stage:
         """The answer and its index."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.address}{path}", data=data, method=method)  # noqa: S310  # loopback
+        if self._token:
+            request.add_header("X-Nomad-Token", self._token)
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
                 return json.load(answer), int(answer.headers.get("X-Nomad-Index", 0))
@@ -284,11 +310,11 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
+def staged(folder: Path, *, secured: bool = False) -> Iterator[Stage]:
     """A stage that lives while inside."""
     stage = Stage(folder)
     try:
-        stage.start()
+        stage.start(secured=secured)
         yield stage
     finally:
         stage.stop()

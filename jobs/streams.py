@@ -30,7 +30,7 @@ OUTPUT_MAX_BYTES = 256 * MIB
 DEAD_MAX_AGE_S = 7 * 24 * 3600
 SCALE_MAX_AGE_S = 24 * 3600
 SCALE_MAX_BYTES = 64 * MIB
-SCALE_KEPT = 5_000  #: decisions a fleet: seven hours, at one each five seconds
+SCALE_KEPT = 5_000  #: decisions a fleet: nearly three hours, at one each two seconds
 DUPLICATE_WINDOW_S = 120
 #: sized for a region's most runners: JetStream's defaults (1,000 and 512) would stall them
 MAX_ACK_PENDING = 20_000

@@ -187,6 +187,25 @@ async def test_what_was_under_way_when_home_died_lies_in_one_queue_only(two: Lan
 
 
 @pytest.mark.network
+async def test_a_gateway_starts_while_home_is_dead(two: Land) -> None:
+    """It serves by its neighbour, and is at home when home is there."""
+    two.supercluster.stop("north")
+    door = await two.open("north", nats_fallback_urls=(two.supercluster.url("east"),))
+    await two.hire("east")
+    status, execution = await door.submit("?wait=true")
+    assert (status, execution["placement"]["reason"]) == (200, "home_away")
+    two.supercluster.start("north")
+
+    async def has_queues() -> bool:
+        return bool((await two.row(door, two.name("north")))["why"] == "no living runner offers a language")
+
+    await comes_true(has_queues)
+    await two.hire("north")
+    await two.becomes_home(door)
+    assert (await door.submit("?wait=true"))[1]["region"] == two.name("north")
+
+
+@pytest.mark.network
 async def test_a_nats_that_says_nothing_any_more_is_left(two: Land) -> None:
     """No connection breaks, and no answer comes: the same five seconds, and no submission is refused."""
     door = await two.open("north", nats_fallback_urls=(two.supercluster.url("east"),))

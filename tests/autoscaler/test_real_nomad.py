@@ -147,3 +147,26 @@ async def test_a_fleet_is_counted_without_the_bursts_of_its_neighbours(stage: St
     await door.dispatch("runner-burst-python", token="b")
     await door.dispatch("runner-burst", token="a")
     assert (await door.living("runner-burst"), await door.living("runner-burst-python")) == (1, 2)
+
+
+async def test_scaling_up_goes_through_while_a_canary_is_on_trial(stage: Stage) -> None:
+    """The count is raised on the version that is being rolled out, and the roll goes on to its end."""
+    door = NomadDoor(stage.address)
+    await settled(stage)
+    trial = {**BASELINE, "Meta": {"release": "2"}}
+    trial["TaskGroups"] = [
+        group(1, Update={**UPDATE, "Canary": 1, "AutoPromote": True, "MinHealthyTime": 5_000_000_000})
+    ]
+    stage.call("POST", "/v1/jobs", {"Job": {"Datacenters": ["*"], **trial}})
+    version = stage.version("runner")
+    await asyncio.to_thread(stage.deploying, "runner", version, DEADLINE_S)
+    await door.scale("runner", "runner", 3, up=True, message="while a canary is on trial")
+    assert await door.count("runner", "runner") == 3
+    await settled(stage)
+    newest = stage.get("/v1/job/runner")
+    assert (newest["Version"], newest["Meta"]) == (version + 1, {"release": "2"})
+    await until(
+        stage,
+        lambda found: [each.version >= version for each in found if each.job == "runner" and each.runs] == [True] * 3,
+        "three of the new version run, and none of the old",
+    )

@@ -21,7 +21,17 @@ from bench.spawn import ToolFailed
 from jobs.errors import YurtError
 
 #: in the order in which they run; what leaves the network loaded comes late
-BENCHES = ("floors", "hello", "first_byte", "languages", "warm_memory", "sustained", "fan_out", "nothing_left")
+BENCHES = (
+    "floors",
+    "hello",
+    "first_byte",
+    "languages",
+    "warm_memory",
+    "sustained",
+    "fan_out",
+    "nothing_left",
+    "regions",
+)
 
 EPILOG = """\
 examples

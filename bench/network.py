@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import processes
 from jobs.languages import version_key
-from yurt.stack.folder import Folder
+from yurt.stack.folder import Folder, Process
 from yurt.stack.ports import any_free
 
 HOME = Path(__file__).parents[1]
@@ -36,6 +36,7 @@ class Network:
 
     url: str
     data: Path | None = None
+    urls: dict[str, str] = field(default_factory=dict)  #: of its regions, where there are several
 
     def pids(self) -> dict[str, int]:
         """Its processes by role, ``up`` being the one that started the others; empty where they cannot be known."""
@@ -52,9 +53,18 @@ class Network:
         pids = self.pids()
         if not pids:
             return processes.machine().busy_s
-        zygotes = processes.children(pids["runner"])
+        runners = self.runners()
+        zygotes = [zygote for runner in runners for zygote in processes.children(runner)]
         ours = sum(processes.cpu_s(pid) for pid in (*pids.values(), *zygotes))
-        return ours + processes.slots_cpu_s(pids["runner"])
+        return ours + sum(processes.slots_cpu_s(runner) for runner in runners)
+
+    def runners(self) -> list[int]:
+        """The pids of its runners, one a region."""
+        return [process.pid for process in self.processes() if process.role == "runner"]
+
+    def processes(self) -> tuple[Process, ...]:
+        """All that ``yurt up`` started and that lives."""
+        return () if self.data is None else Folder(self.data).read().living().processes
 
     async def quiet(self, within_s: float = 60.0) -> bool:
         """Wait until it rests: pools are full, old versions proved. False when it did not in time."""
@@ -82,24 +92,29 @@ async def network(url: str | None, data: Path | None) -> AsyncIterator[Network]:
         yield Network(url=places[0].url, data=data)
     else:
         with tempfile.TemporaryDirectory(prefix="yurt-bench-") as folder:
-            async with _started(Path(folder)) as one:
+            async with started(Path(folder)) as one:
                 yield one
 
 
 @contextlib.asynccontextmanager
-async def _started(folder: Path) -> AsyncIterator[Network]:
+async def started(folder: Path, *more: str, regions: int = 1) -> AsyncIterator[Network]:
+    """A network of its own in *folder*, by ``yurt up`` with *more* words, ready and at rest."""
     data = folder / "data"
-    words = [sys.executable, "-m", "yurt", "up", "--port", str(any_free()), "--data", str(data)]
+    words = [sys.executable, "-m", "yurt", "up", "--port", str(any_free()), "--data", str(data), *more]
     process = await asyncio.create_subprocess_exec(
         *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=HOME, env=dict(os.environ)
     )
     try:
         assert process.stdout is not None
+        urls: dict[str, str] = {}
         async with asyncio.timeout(READY_S):
-            line = (await process.stdout.readline()).decode()
-        if not line.startswith("ready "):
-            raise NoNetwork("yurt up ended before it was ready; what it said is above")
-        one = Network(url=line.split()[1], data=data)
+            while len(urls) < regions:
+                line = (await process.stdout.readline()).decode()
+                if not line.startswith("ready "):
+                    raise NoNetwork("yurt up ended before it was ready; what it said is above")
+                _, url, region = line.split()
+                urls[region.removeprefix("region=")] = url
+        one = Network(url=next(iter(urls.values())), data=data, urls=urls)
         await one.quiet()
         yield one
     finally:

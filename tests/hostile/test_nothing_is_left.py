@@ -43,13 +43,16 @@ def _free(engine: ForkEngine) -> int:
     return len(engine._free)
 
 
-def _settled(sandboxes: Sandboxes) -> tuple[int, int, int]:
-    """Processes below, descriptors open, free slots; waits until the pools are full again and the ended are reaped."""
+def _settled(sandboxes: Sandboxes, hoped: tuple[int, int, int] | None = None) -> tuple[int, int, int]:
+    """Processes below, descriptors open, free slots; waits until the pools are full again and the ended are reaped.
+
+    Where something is *hoped* for, a machine with other work has time to come to it.
+    """
     seen: list[tuple[int, int, int]] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         seen.append((len(_processes()), len(list(Path("/proc/self/fd").iterdir())), _free(sandboxes.engine)))
-        if len(seen) > 15 and len(set(seen[-15:])) == 1:
+        if len(seen) > 15 and len(set(seen[-15:])) == 1 and hoped in (None, seen[-1]):
             break
         time.sleep(0.05)
     return seen[-1]
@@ -61,7 +64,7 @@ def test_no_process_descriptor_mount_slot_or_group(sandboxes: Sandboxes) -> None
     mounts = Path("/proc/self/mountinfo").read_text()
     for _ in range(3):
         sandboxes.together({"code": code, "timeout_s": 1.0, "outputs": ("*",)} for code in CROWD)
-    after = _settled(sandboxes)
+    after = _settled(sandboxes, before)
     assert after == before
     assert Path("/proc/self/mountinfo").read_text() == mounts
     assert not list(Path("/tmp").glob("rooms-*/*"))

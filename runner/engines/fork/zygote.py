@@ -99,6 +99,8 @@ class Zygote:
         if box is not None:
             target = (box.collector or box.reaper) if what == protocol.KILL else box.program
             if target:
+                if target == box.reaper:
+                    self._hold(box)  # files are brought out whatever ended the run
                 os.kill(target, number if what == protocol.SIGNAL else signal.SIGKILL)
         return None
 
@@ -214,14 +216,21 @@ class Zygote:
         elif pid == box.program:
             box.status, box.program = status, 0
             if box.reaper:
-                if box.page[0] and box.page[1]:
-                    box.mounts = os.open("%d/ns/mnt" % box.reaper, os.O_RDONLY, dir_fd=self.config["proc_fd"])
+                self._hold(box)
                 os.kill(box.reaper, signal.SIGKILL)  # and with it whatever the program has left
         if not box.reaper and not box.program:
             if box.mounts >= 0:
                 self._collect(box)
             else:
                 self._finish(box)
+
+    def _hold(self, box):
+        """Keep the mount namespace beyond the reaper's life, where files are to be brought out."""
+        if box.mounts < 0 and box.page[0] and box.page[1]:
+            try:
+                box.mounts = os.open("%d/ns/mnt" % box.reaper, os.O_RDONLY, dir_fd=self.config["proc_fd"])
+            except FileNotFoundError:
+                pass  # the reaper has just died: the kernel wanted its memory
 
     def _collect(self, box):
         """Files out, by a process with the program's rights, through a pipe of which the runner reads as it likes."""

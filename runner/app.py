@@ -74,7 +74,7 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         runner.tasks.start(notice.listen(), "notices of the machine")
     stocking = asyncio.create_task(runner.stock(fleet))  # which needs no NATS: it goes on while the streams are made
     try:
-        await need(bus, streams.serving(region), region=region.name)
+        await need(bus, streams.serving(region, fleet=fleet.name), region=region.name)
         await life.first(asyncio.shield(stocking), stop.wait(), notice.given.wait())
         if not stop.is_set() and not notice.given.is_set():
             await runner.start(await stocking)

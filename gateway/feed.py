@@ -73,6 +73,11 @@ class Feed:
         return State.QUEUED if self.running is None else State.RUNNING
 
     @property
+    def lies_in(self) -> str:
+        """The region in whose queue it lies, as far as is known; empty: ours."""
+        return self.queued.region if self.queued is not None else self.kept_in
+
+    @property
     def missing(self) -> int:
         """The number of the chunk that has to come next."""
         return len(self.chunks) + 1

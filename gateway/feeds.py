@@ -99,8 +99,7 @@ class Feeds:
     def _is_afar(self, feed: Feed) -> bool:
         """Whether what is said of it comes from another region."""
         running_in = feed.running.region if feed.running is not None else self._region
-        queued_in = feed.queued.region if feed.queued is not None else self._region
-        return {feed.kept_in or self._region, queued_in, running_in} != {self._region}
+        return {feed.kept_in or self._region, feed.lies_in or self._region, running_in} != {self._region}
 
     async def _mend_again(self, feed: Feed) -> None:
         """That we listen is known in another region a moment later only: what was said in between was kept."""
@@ -191,7 +190,7 @@ class Feeds:
         if feed.result is not None or not self._bus.connected:
             return
         try:
-            region = feed.queued.region if feed.queued is not None else self._region
+            region = feed.lies_in or self._region
             data = await self._bus.last(results_stream(region), results_subject(region, feed.id))
             if data is not None:
                 self.tell(feed, Ended(execution_id=feed.id, result=wire.unpack_as(Result, data)))

@@ -83,7 +83,7 @@ def _ran_in(feed: Feed) -> str | None:
 async def _estimate(desk: Desk, feed: Feed) -> int:
     if feed.state is not State.QUEUED:
         return 0
-    sight = desk.horizon.sight(feed.queued.region if feed.queued is not None else desk.region.name)
+    sight = desk.horizon.sight(feed.lies_in or desk.region.name)
     if sight is desk.horizon.home and sight.answers:
         with contextlib.suppress(Unavailable):  # the job is accepted all the same: the last known will do
             await sight.backlog.refresh()
@@ -149,7 +149,7 @@ def _queued_unknown(desk: Desk, feed: Feed) -> Queued:
         language="",
         version=feed.running.version if feed.running is not None else "*",
         variant="",
-        region=desk.region.name,
+        region=feed.lies_in or desk.region.name,
         job_class=Class.STANDARD,
         created_at_ms=now_ms,
         start_by_ms=now_ms,
@@ -158,7 +158,7 @@ def _queued_unknown(desk: Desk, feed: Feed) -> Queued:
 
 async def ask_runner(desk: Desk, feed: Feed, control: Control, *, timeout_s: float) -> ControlReply | None:
     """The reply of the runner that has it; None when none has."""
-    region = feed.queued.region if feed.queued is not None else desk.region.name
+    region = feed.lies_in or desk.region.name
     afar_s = _afar_s(desk, region) + _afar_s(desk, feed.running.region if feed.running is not None else region)
     try:
         answer = await desk.bus.request(

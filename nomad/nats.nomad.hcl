@@ -150,6 +150,11 @@ variable "settle" {
   description = "How long a new allocation must be healthy before the next one is replaced."
 }
 
+locals {
+  # Routes and gateways are between servers: both sides show a certificate. Clients show an NKey instead.
+  tls = join(", ", [for name in ["cert", "key", "ca"] : "${name}_file: \"{{ env \"NOMAD_SECRETS_DIR\" }}/${name}.pem\""])
+}
+
 job "nats" {
   namespace   = var.namespace
   datacenters = var.datacenters
@@ -344,7 +349,7 @@ job "nats" {
             connect_retries: 120
             routes: ${jsonencode([for peer in var.peers : "nats://${peer}:${var.nats_ports.cluster}"])}
           %{if var.secured~}
-            tls { cert_file: "{{ env "NOMAD_SECRETS_DIR" }}/cert.pem", key_file: "{{ env "NOMAD_SECRETS_DIR" }}/key.pem", ca_file: "{{ env "NOMAD_SECRETS_DIR" }}/ca.pem", verify: true }
+            tls { ${local.tls}, verify: true }
           %{endif~}
           }
           gateway {
@@ -353,12 +358,12 @@ job "nats" {
             connect_retries: 120
             gateways: ${jsonencode(var.neighbours)}
           %{if var.secured~}
-            tls { cert_file: "{{ env "NOMAD_SECRETS_DIR" }}/cert.pem", key_file: "{{ env "NOMAD_SECRETS_DIR" }}/key.pem", ca_file: "{{ env "NOMAD_SECRETS_DIR" }}/ca.pem", verify: true }
+            tls { ${local.tls}, verify: true }
           %{endif~}
           }
           %{endif~}
           %{if var.secured~}
-          tls { cert_file: "{{ env "NOMAD_SECRETS_DIR" }}/cert.pem", key_file: "{{ env "NOMAD_SECRETS_DIR" }}/key.pem", ca_file: "{{ env "NOMAD_SECRETS_DIR" }}/ca.pem" }
+          tls { ${local.tls} }
           include "../secrets/accounts.conf"
           %{endif~}
         EOT

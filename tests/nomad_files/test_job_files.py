@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ from jobs.limits import MESSAGE_BYTES
 from jobs.service.registration import service_name
 from runner.settings import RunnerSettings
 from tests.nomad_files.job_files import FOLDER, JOBS, NOMAD, REGIONS, VARS, JobFile, code_of, job_file, vars_file
+from yurt.stack.parts import nats_server
 
 SETTINGS: dict[str, Any] = {
     "gateway": Settings,
@@ -357,3 +359,23 @@ def test_each_region_reaches_the_others() -> None:
             other = vars_file(neighbour["name"])
             assert any(peer in url for peer in other["peers"] for url in neighbour["urls"])
             assert any(each["name"] == name for each in other["neighbours"])
+
+
+@with_nomad
+@pytest.mark.parametrize("vars_name", REGIONS)
+def test_the_servers_of_a_cluster_take_their_configuration(tmp_path: Path, vars_name: str) -> None:
+    """As Nomad would render it on a node: routes, gateways and all; keys and certificates are tried on a real Nomad."""
+    open_vars = tmp_path / "open.vars.hcl"
+    open_vars.write_text("secured = false\n")
+    words = ["-output", "-hcl2-strict=false", f"-var-file={FOLDER / vars_name}.vars.hcl", f"-var-file={open_vars}"]
+    job = json.loads(_nomad("job", "run", *words, str(FOLDER / "nats.nomad.hcl")))["Job"]
+    (template,) = (each for each in job["TaskGroups"][0]["Tasks"][0]["Templates"])
+    config = tmp_path / "nats.conf"
+    on_a_node = {"node.unique.name": "nats-1", "meta.zone": "a", "NOMAD_ADDR_client": "127.0.0.1:4222"}
+    config.write_text(
+        re.sub(
+            r'\{\{ env "([^"]+)" \}\}', lambda name: on_a_node.get(name[1], "127.0.0.1:6222"), template["EmbeddedTmpl"]
+        )
+    )
+    done = subprocess.run([nats_server(), "-t", "-c", str(config)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

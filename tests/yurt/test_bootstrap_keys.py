@@ -61,6 +61,24 @@ def test_a_lost_seed_is_made_anew_and_a_broken_one_is_named(tmp_path: Path) -> N
         make(tmp_path, embedded("east"), ONE)
 
 
+def test_a_role_may_have_the_key_it_had_before_until_its_file_is_gone(tmp_path: Path) -> None:
+    """At home and, by ``public.toml``, where it is a guest: so its processes change to the new one at their leisure."""
+    first = make(tmp_path, embedded("east"), ONE)
+    for role in ("runner", "system"):
+        first.seeds[role].rename(first.folder / f"{role}.old.nk")
+    both = make(tmp_path, embedded("east"), ONE)
+    assert set(both.made) == {"runner", "system"}
+    west = make(tmp_path, embedded("west"), ONE)
+    for role in ("runner", "system"):
+        old, new = public_key(first.folder / f"{role}.old.nk"), public_key(both.seeds[role])
+        assert both.accounts.read_text().count(old) == both.accounts.read_text().count(new) == 1
+        assert west.accounts.read_text().count(old) == (role == "runner")
+        (first.folder / f"{role}.old.nk").unlink()
+    after = make(tmp_path, embedded("east"), ONE)
+    assert after.made == () and after.public.before == {}
+    assert public_key(after.seeds["runner"]) in after.accounts.read_text()
+
+
 def test_a_process_names_the_seed_that_it_cannot_use(tmp_path: Path) -> None:
     """Before it tries to connect."""
     seed = tmp_path / "gateway.nk"

@@ -2,14 +2,14 @@
 
 Everything of Yurt's is in one account, so that subjects and JetStream cross regions; the system account beside it is
 for a person with the ``nats`` command. A region's servers know the users of its neighbours too, as *guests* with the
-rights they have at home: whose own servers are away can go on here.
+rights they have at home: whose own servers are away can go on here. While a role changes its key, both are good.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.roles import Permissions, Role, permissions
 
@@ -27,6 +27,11 @@ class PublicKeys:
 
     region: str
     keys: Mapping[str, str]  #: role (or ``system``) to its public NKey, ``U…``
+    before: Mapping[str, str] = field(default_factory=dict)  #: what a role had before, good until its processes change
+
+    def of(self, role: str) -> list[str]:
+        """All that are good for it, the present one first."""
+        return list(dict.fromkeys(keys[role] for keys in (self.keys, self.before) if role in keys))
 
 
 def render(home: PublicKeys, others: Iterable[str] = (), guests: Iterable[PublicKeys] = ()) -> str:
@@ -36,7 +41,7 @@ def render(home: PublicKeys, others: Iterable[str] = (), guests: Iterable[Public
     users = [*_users(home, tuple(Role), regions)]
     for guest in sorted(guests, key=lambda each: each.region):
         users += _users(guest, GUESTS, regions)
-    system = f"{{ nkey: {json.dumps(home.keys[SYSTEM])} }}" if SYSTEM in home.keys else ""
+    system = ", ".join(f"{{ nkey: {json.dumps(key)} }}" for key in home.of(SYSTEM))
     return (
         "accounts {\n"
         f"  {SYSTEM_ACCOUNT} {{ users: [{system}] }}\n"
@@ -48,8 +53,8 @@ def render(home: PublicKeys, others: Iterable[str] = (), guests: Iterable[Public
 
 def _users(of: PublicKeys, roles: Iterable[Role], regions: Iterable[str]) -> Iterator[str]:
     for role in roles:
-        if role in of.keys:
-            yield f"      # {role} of {of.region}\n" + _user(of.keys[role], permissions(role, of.region, regions))
+        for key in of.of(role):
+            yield f"      # {role} of {of.region}\n" + _user(key, permissions(role, of.region, regions))
 
 
 def _user(key: str, may: Permissions) -> str:

@@ -4,6 +4,7 @@ Theory of operation. One folder holds a network's material, one folder in it a r
 
     authority/ca.pem, ca-key.pem     signs every server of every region: they must know each other
     us-east/gateway.nk …             a seed a role, for its processes only
+    us-east/gateway.old.nk           where that is there: the one before, good until this file is gone
     us-east/public.toml              the public keys: for other regions, as their guests
     us-east/accounts.conf            users and permissions, as in each server's configuration
     us-east/us-east-1.conf           a server's whole configuration; beside it its certificate and key
@@ -77,7 +78,8 @@ def make(folder: Path, region: Region, servers: Servers, guests: Sequence[Path] 
     try:
         own.mkdir(parents=True, exist_ok=True)
         seeds, made = _seeds(own)
-        public = PublicKeys(region=region.name, keys={role: _public_key(seed) for role, seed in seeds.items()})
+        before = {role: own / f"{role}.old.nk" for role in seeds if (own / f"{role}.old.nk").exists()}
+        public = PublicKeys(region=region.name, keys=_public_keys(seeds), before=_public_keys(before))
         _write(own / PUBLIC, _public_text(public))
         others = read_guests([*guests, folder], region.name)
         known = [*(each.region for each in region.neighbours), *servers.remote]
@@ -155,6 +157,10 @@ def _seeds(folder: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
     return seeds, tuple(made)
 
 
+def _public_keys(seeds: Mapping[str, Path]) -> dict[str, str]:
+    return {role: _public_key(seed) for role, seed in seeds.items()}
+
+
 def _public_key(seed: Path) -> str:
     try:
         return public_key(seed)
@@ -188,15 +194,16 @@ def _read_public(file: Path) -> PublicKeys:
         table = tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigFault(f"--guest: {file} cannot be read: {error}") from error
-    region, keys = table.get("region"), table.get("keys")
-    if not isinstance(region, str) or not NAME.fullmatch(region) or not isinstance(keys, dict):
+    region, keys, before = table.get("region"), table.get("keys"), table.get("before", {})
+    named = isinstance(region, str) and NAME.fullmatch(region) is not None
+    if not named or not isinstance(keys, dict) or not isinstance(before, dict):
         raise ConfigFault(f"--guest: {file} names no region and keys; give a region's {PUBLIC}")
-    for role, key in keys.items():
+    for role, key in [*keys.items(), *before.items()]:
         if not isinstance(key, str) or not _is_public(key):
             raise ConfigFault(
                 f"--guest: {file}: the key of {role} is no public NKey; one begins with U and has 56 letters"
             )
-    return PublicKeys(region=region, keys=keys)
+    return PublicKeys(region=str(region), keys=keys, before=before)
 
 
 def _is_public(key: str) -> bool:
@@ -204,10 +211,13 @@ def _is_public(key: str) -> bool:
 
 
 def _public_text(public: PublicKeys) -> str:
-    lines = [f'{role} = "{key}"\n' for role, key in public.keys.items()]
+    def table(name: str, keys: Mapping[str, str]) -> str:
+        return f"\n[{name}]\n" + "".join(f'{role} = "{key}"\n' for role, key in keys.items())
+
     return (
-        f'# no secrets: for other regions, whose servers take these roles as guests\nregion = "{public.region}"\n\n'
-        + ("[keys]\n" + "".join(lines))
+        f'# no secrets: for other regions, whose servers take these roles as guests\nregion = "{public.region}"\n'
+        + table("keys", public.keys)
+        + (table("before", public.before) if public.before else "")
     )
 
 

@@ -191,10 +191,10 @@ def show_allocations(stage: Stage) -> None:
             each.id[:8],
             f"runner-burst/…{each.job[-4:]}" if "/" in each.job else each.job,
             str(each.version),
-            each.status if each.wanted == "run" or not each.lives else f"{each.status}, is to stop",
+            "stopping" if each.lives and each.wanted == "stop" else each.status,
             str(each.restarts),
             {True: "healthy", False: "unhealthy", None: ""}[each.healthy],
-            each.said,
+            each.said.removeprefix("Task "),
         ]
         for each in stage.allocations()
     ]

@@ -128,6 +128,7 @@ class Stage:
             for agent in self._agents.values():
                 _end(agent)
             self._end_orphans()
+            self._unmount()
 
     def _start_agent(self, name: str, words: list[str], config: str) -> None:
         file = self._folder / f"{name}.hcl"
@@ -149,6 +150,12 @@ class Stage:
                 continue
             if mark in words and b"NOMAD_ALLOC_ID" in words and int(each.name) != os.getpid():
                 os.kill(int(each.name), signal.SIGKILL)
+
+    def _unmount(self) -> None:
+        """The small file systems that hold secrets: a client that is meant to come back leaves them mounted."""
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for place in sorted((each for each in mounted if Path(each).is_relative_to(self._folder)), reverse=True):
+            subprocess.run(["umount", place], check=False, capture_output=True, timeout=10)
 
     def log(self, name: str = "agent") -> Path:
         return self._folder / f"{name}.log"

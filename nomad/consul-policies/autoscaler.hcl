@@ -2,5 +2,5 @@
 # Where Nomad's service blocks make the entry, the first line goes.
 
 service "yurt-autoscaler" { policy = "write" } # its own entry
-session_prefix ""         { policy = "write" } # a session holds the lock; it is made on the agent's node, whatever its name
-key_prefix "yurt/"        { policy = "write" } # yurt/<region>/autoscaler/leader
+session_prefix "" { policy = "write" }         # a session holds the lock; it is made on the agent's node, whatever its name
+key_prefix "yurt/" { policy = "write" }        # yurt/<region>/autoscaler/leader

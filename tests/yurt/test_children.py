@@ -152,3 +152,12 @@ asyncio.run(main())
     ended, _, _ = select.select([pidfd], [], [], 10)
     os.close(pidfd)
     assert ended
+
+
+async def test_a_child_that_was_killed_for_good_is_not_started_again(make: Make) -> None:
+    """A second Ctrl-C kills what has not been told to end yet, too."""
+    said: list[str] = []
+    child = await make(STAYS, said=said)
+    child.kill()
+    await child.end()
+    assert child.process is None and said == []

@@ -77,7 +77,8 @@ class Child:
             await asyncio.gather(self._keeper, return_exceptions=True)
 
     def kill(self) -> None:
-        """SIGKILL; what waits for its end goes on."""
+        """SIGKILL, for good; what waits for its end goes on."""
+        self._ending = True
         self._send(signal.SIGKILL)
 
     @property

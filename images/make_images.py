@@ -17,10 +17,14 @@ from __future__ import annotations
 import argparse
 import compileall
 import contextlib
+import fcntl
+import fnmatch
 import hashlib
+import importlib.metadata
 import json
 import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +32,7 @@ import tarfile
 import tempfile
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +48,7 @@ from runner.engines.fork import launcher
 
 MIB = 1 << 20
 STDLIB = "usr/lib/python3.11/"
+OURS = "/usr/lib/yurt"  #: where our packages and theirs lie in an image of one of our processes
 STDLIB_PACKAGE = "libpython3.11-stdlib"
 USR_MERGED = ("bin", "sbin", "lib", "lib64", "lib32")
 
@@ -53,15 +58,19 @@ class Recipe:
     """What an ``image.toml`` says, over ``base.toml``."""
 
     name: str
-    language: str
+    language: str  #: or, for one of our processes,
+    role: str
     target_mb: int
     suite: str
+    also: tuple[str, ...]  #: further suites, such as backports
     packages: tuple[str, ...]
     toolchain: tuple[str, ...]  #: beside those, while the language is prepared
     without: tuple[str, ...]
     keep_of_stdlib: tuple[str, ...]
     drop: tuple[str, ...]
     links: Mapping[str, str] = field(default_factory=dict)
+    python: tuple[str, ...] = ()  #: of one of our processes: the Python packages that it imports
+    user: str = "1000:1000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +78,14 @@ class Made:
     name: str
     id: str
     archive: Path
+    made_of: str
     size: int  #: bytes unpacked
     base_size: int  #: of them, those of the layer that all share
     target_mb: int
     seconds: float
+
+
+KEPT = ("name", "id", "size", "base_size", "target_mb", "seconds")
 
 
 def main() -> int:
@@ -88,7 +101,8 @@ def main() -> int:
         for number, name in enumerate(names, 1):
             _say(f"[{number}/{len(names)}] {name}")
             try:
-                made.append(_make(_recipe(name, base), Path(work), out, ground, asked.tag))
+                with _alone(out / f".{name}.lock"):
+                    made.append(_make(_recipe(name, base), Path(work), out, ground, asked.tag, anew=asked.anew))
             except (OSError, subprocess.CalledProcessError, ValueError) as error:
                 said = getattr(error, "stderr", b"") or b""
                 faults.append(f"{name}: {error} {said[-600:].decode(errors='replace')}")
@@ -99,6 +113,14 @@ def main() -> int:
             subprocess.run(["docker", *_host(asked.load), "load", "--quiet", "--input", str(one.archive)], check=True)
     print(_table(made))
     return 1 if faults else 0
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While another process makes this image, wait."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _arguments() -> argparse.Namespace:
@@ -113,6 +135,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--load", nargs="?", const="", default=None, metavar="SOCKET", help="load them into this Docker"
     )
+    parser.add_argument("--anew", action="store_true", help="make them though nothing has changed")
     return parser.parse_args()
 
 
@@ -124,15 +147,23 @@ def _recipe(name: str, base: Mapping[str, Any]) -> Recipe:
     text = tomllib.loads((HERE / name / "image.toml").read_text())
     return Recipe(
         name=name,
-        language=text["language"],
+        language=text.get("language", ""),
+        role=text.get("role", ""),
         target_mb=text["target_mb"],
         suite=base["suite"],
+        also=tuple(text.get("also", ())),
         packages=(*base["packages"], *text["packages"]),
         toolchain=tuple(base["toolchain"]),
-        without=(*base["without"], *(name for name in base["of_stdlib"] if name not in text.get("needs", ()))),
+        without=(
+            *base["without"],
+            *text.get("without", ()),
+            *(name for name in base["of_stdlib"] if name not in text.get("needs", ())),
+        ),
         keep_of_stdlib=tuple(text.get("keep_of_stdlib", base["keep_of_stdlib"])),
-        drop=(*base["drop"], *text.get("drop", ())),
+        drop=(*base["drop"], *text.get("drop", ()), *(() if "keep_of_stdlib" in text else base["drop_of_small"])),
         links=text.get("links", {}),
+        python=tuple(text.get("python", ())),
+        user=text.get("user", "1000:1000"),
     )
 
 
@@ -158,26 +189,78 @@ def _base_layer(base: Mapping[str, Any], work: Path, out: Path, given: Path | No
         recipe = Recipe(
             name="base",
             language="",
+            role="",
             target_mb=0,
             suite=base["suite"],
+            also=(),
             packages=tuple(base["packages"]),
             toolchain=(),
             without=(*base["without"], *base["of_stdlib"]),
             keep_of_stdlib=tuple(base["keep_of_stdlib"]),
-            drop=tuple(base["drop"]),
+            drop=(*base["drop"], *base["drop_of_small"]),
         )
         _unpack(_packages(recipe, recipe.packages, out), root, recipe)
         _finish(root, recipe)
-    return Ground(layer=layers.write_layer(root, out / "base.layer.tar", below={}), files=layers.fingerprints(root))
+    return Ground(layer=layers.write_layer(root, work / "base.layer.tar", below={}), files=layers.fingerprints(root))
 
 
 # -- one image ----------------------------------------------------------------------------------------------------
 
 
-def _make(recipe: Recipe, work: Path, out: Path, ground: Ground, tag: str) -> Made:
+def _make(recipe: Recipe, work: Path, out: Path, ground: Ground, tag: str, *, anew: bool) -> Made:
     began = time.monotonic()
+    key = _made_of(recipe, ground)
+    record = out / f"{recipe.name}.json"
+    if not anew and record.exists() and (known := json.loads(record.read_text()))["made_of"] == key:
+        _say("    as it was")
+        return Made(archive=out / f"{recipe.name}.tar", made_of=key, **{name: known[name] for name in KEPT})
+    record.unlink(missing_ok=True)
     packages = _packages(recipe, recipe.packages, out)
-    toolchain, root = work / f"{recipe.name}-toolchain", work / recipe.name
+    root = work / recipe.name
+    labels, config = (_language if recipe.language else _process)(recipe, packages, root, work, out)
+    _finish(root, recipe)
+    _check_libraries(root)
+    layer = layers.write_layer(root, work / f"{recipe.name}.layer.tar", below=ground.files)
+    identity = layers.write_image(
+        out / f"{recipe.name}.tar",
+        tag=f"{tag}/{recipe.name}:latest",
+        layers=(ground.layer, layer),
+        config=config,
+        labels={**labels, "org.opencontainers.image.title": f"{tag}/{recipe.name}"},
+    )
+    (out / f"{recipe.name}.spdx.json").write_text(_bill(recipe, packages, identity))
+    layer.path.unlink()
+    shutil.rmtree(root)
+    made = Made(
+        name=recipe.name,
+        id=identity,
+        archive=out / f"{recipe.name}.tar",
+        made_of=key,
+        size=ground.layer.size + layer.size,
+        base_size=ground.layer.size,
+        target_mb=recipe.target_mb,
+        seconds=time.monotonic() - began,
+    )
+    record.write_text(json.dumps({name: getattr(made, name) for name in ("made_of", *KEPT)}))
+    return made
+
+
+def _made_of(recipe: Recipe, ground: Ground) -> str:
+    """A digest of all that an image is made from, but the packages as they are in Debian today."""
+    found = hashlib.sha256(repr((recipe, ground.layer.digest, layers.EPOCH)).encode())
+    folders = ("jobs", "runner") if recipe.language else ("jobs", "gateway", "runner", "autoscaler", "yurt")
+    sources = [path for name in folders for path in (SOURCES / name).rglob("*") if path.suffix != ".pyc"]
+    for path in sorted([*sources, *HERE.glob("*.py"), SOURCES / "requirements.lock"]):
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _language(
+    recipe: Recipe, packages: Sequence[Path], root: Path, work: Path, out: Path
+) -> tuple[dict[str, str], dict[str, object]]:
+    """The root of a language's image; its labels and its configuration."""
+    toolchain = work / f"{recipe.name}-toolchain"
     _say("    preparing the language")
     _unpack(_packages(recipe, (*recipe.packages, *recipe.toolchain), out), toolchain, None)
     _finish(toolchain, recipe)
@@ -185,34 +268,77 @@ def _make(recipe: Recipe, work: Path, out: Path, ground: Ground, tag: str) -> Ma
     _say("    the image's own files")
     _unpack(packages, root, recipe)
     _take_over(toolchain, root, baked)
-    _finish(root, recipe)
-    _check_libraries(root)
-    layer = layers.write_layer(root, out / f"{recipe.name}.layer.tar", below=ground.files)
-    identity = layers.write_image(
-        out / f"{recipe.name}.tar",
-        tag=f"{tag}/{recipe.name}:latest",
-        layers=(ground.layer, layer),
-        config={"User": "1000:1000", "WorkingDir": "/workspace", "Env": ["LANG=C.UTF-8"]},
-        labels={**labels, "org.opencontainers.image.title": f"{tag}/{recipe.name}"},
-    )
-    (out / f"{recipe.name}.spdx.json").write_text(_bill(recipe, packages, identity))
-    layer.path.unlink()
-    for folder in (toolchain, root):
-        shutil.rmtree(folder)
-    return Made(
-        name=recipe.name,
-        id=identity,
-        archive=out / f"{recipe.name}.tar",
-        size=ground.layer.size + layer.size,
-        base_size=ground.layer.size,
-        target_mb=recipe.target_mb,
-        seconds=time.monotonic() - began,
-    )
+    shutil.rmtree(toolchain)
+    return labels, {"User": recipe.user, "WorkingDir": "/workspace", "Env": ["LANG=C.UTF-8"]}
+
+
+def _process(
+    recipe: Recipe, packages: Sequence[Path], root: Path, work: Path, out: Path
+) -> tuple[dict[str, str], dict[str, object]]:
+    """The root of an image of one of our processes: its Python packages by the lock file, and ours."""
+    if sys.version_info[:2] != (3, 11):
+        raise ValueError("compiled packages must be the image's Python's, 3.11: make images PYTHON=python3.11")
+    _unpack(packages, root, recipe)
+    place = root / OURS.lstrip("/")
+    locked = work / f"{recipe.name}.lock"
+    locked.write_text("".join(_locked(_with_all_they_need(recipe.python))))
+    _say("    installing what requirements.lock says")
+    words = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-compile",
+    ]
+    words += ["--require-hashes", "--target", str(place)]
+    subprocess.run([*words, "--requirement", str(locked)], check=True, capture_output=True, timeout=600)
+    shutil.rmtree(place / "bin", ignore_errors=True)
+    for name in ("jobs", "gateway", "runner", "autoscaler", "yurt"):
+        shutil.copytree(SOURCES / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for record in place.glob("*.dist-info/RECORD"):
+        record.unlink()  # it lists the bytecode that is not there yet
+    return {"yurt.image": recipe.name}, {
+        "User": recipe.user,
+        "WorkingDir": "/",
+        "Env": ["LANG=C.UTF-8", f"PYTHONPATH={OURS}", "PATH=/usr/bin", "HOME=/tmp"],
+        "Entrypoint": ["/usr/bin/python3.11", "-m", "yurt", recipe.role],
+    }
+
+
+def _with_all_they_need(names: Sequence[str]) -> set[str]:
+    """The packages and those that they ask for, as they are installed here."""
+    left, found = list(names), set[str]()
+    while left:
+        name = re.split(r"[^A-Za-z0-9_.-]", left.pop())[0].lower().replace("_", "-")
+        if name in found:
+            continue
+        try:
+            asked = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:  # of another system or version
+            continue
+        found.add(name)
+        left += [each for each in asked if "extra ==" not in each]
+    return found
+
+
+def _locked(names: set[str]) -> list[str]:
+    """The lines of the lock file that name these packages."""
+    kept: list[str] = []
+    wanted = False
+    for line in (SOURCES / "requirements.lock").read_text().splitlines(keepends=True):
+        if not line.startswith((" ", "#")):
+            wanted = line.partition("==")[0].strip().lower() in names
+        if wanted:
+            kept.append(line)
+    return kept
 
 
 def _packages(recipe: Recipe, names: Sequence[str], out: Path) -> list[Path]:
     """Debian's packages of these names and all that they depend on, as files; fetched once a list of names."""
-    key = hashlib.sha256(repr((recipe.suite, sorted(set(names)))).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((recipe.suite, recipe.also, sorted(set(names)))).encode()).hexdigest()[:16]
     folder = out / "packages" / f"{recipe.name}-{key}"
     if not folder.is_dir():
         _say("    fetching packages")
@@ -223,6 +349,7 @@ def _packages(recipe: Recipe, names: Sequence[str], out: Path) -> list[Path]:
             fetch = f'cp "$1"/var/cache/apt/archives/*.deb {debs}'
             words = ["mmdebstrap", "--quiet", "--variant=extract", "--skip=cleanup", f"--extract-hook={fetch}"]
             words += [f"--include={','.join(dict.fromkeys(names))}", recipe.suite, f"{fresh}/root"]
+            words += _archives((recipe.suite, *recipe.also)) if recipe.also else []
             subprocess.run(words, check=True, capture_output=True, timeout=1800)
             debs.rename(folder)
     return sorted(folder.glob("*.deb"))
@@ -254,6 +381,15 @@ def _unpack(packages: Sequence[Path], root: Path, recipe: Recipe | None) -> None
                     path.rmdir()
 
 
+def _archives(suites: Sequence[str]) -> list[str]:
+    """Lines for apt that bring these suites from where this machine's own Debian comes from, else from Debian."""
+    form = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(IDENTIFIER)"
+    told = subprocess.run(["apt-get", "indextargets", "--format", form], capture_output=True, text=True, check=False)
+    found = [line.split() for line in told.stdout.splitlines() if line.endswith(" main Packages")]
+    place = next((words[0] for words in found if words[1] == suites[0]), "http://deb.debian.org/debian")
+    return [f"deb {place} {suite} main" for suite in suites]
+
+
 def _extract(package: Path, root: Path) -> None:
     """As ``dpkg-deb --extract``, but that /lib stays the link that it is."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as opened:
@@ -278,7 +414,7 @@ def _unpack_some(package: Path, root: Path, kept: Sequence[str]) -> None:
 
 def _is_dropped(relative: str, path: Path, recipe: Recipe) -> bool:
     place = f"{relative}/" if path.is_dir() and not path.is_symlink() else relative
-    if any(place.startswith(prefix) for prefix in recipe.drop):
+    if any(fnmatch.fnmatch(place, each) if "*" in each else place.startswith(each) for each in recipe.drop):
         return True
     if relative.startswith("usr/share/doc/"):
         return path.name != "copyright" and not path.is_dir()
@@ -299,10 +435,8 @@ def _finish(root: Path, recipe: Recipe) -> None:
     for name, text in launcher.FILES.items():
         if not name.startswith("sys/"):
             (root / name).write_text(text)
-    place = root / inside.FOLDER.lstrip("/")
-    place.mkdir(parents=True, exist_ok=True)
-    for name, content in inside.contents().items():
-        (place / name).write_bytes(content)
+    if not recipe.role:
+        _process_one(root)
     subprocess.run(["/sbin/ldconfig", "-r", str(root)], check=True, capture_output=True)
     shutil.rmtree(root / "var/cache", ignore_errors=True)
     _compile(root)
@@ -311,9 +445,17 @@ def _finish(root: Path, recipe: Recipe) -> None:
     _old(root)
 
 
+def _process_one(root: Path) -> None:
+    """The files of process 1 of a container."""
+    place = root / inside.FOLDER.lstrip("/")
+    place.mkdir(parents=True, exist_ok=True)
+    for name, content in inside.contents().items():
+        (place / name).write_bytes(content)
+
+
 def _compile(root: Path) -> None:
     """Bytecode that asks no file's time, for every Python source."""
-    for folder in (STDLIB, inside.FOLDER.lstrip("/")):
+    for folder in (STDLIB, inside.FOLDER.lstrip("/"), OURS.lstrip("/")):
         if (root / folder).is_dir():
             compileall.compile_dir(
                 str(root / folder),

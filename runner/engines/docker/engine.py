@@ -47,6 +47,21 @@ OWNER = "yurt.owner"
 PYTHON = "/usr/bin/python3.11"  #: of images whose language is another
 GVISOR = "runsc"  #: it shows a machine of its own, with the cores that it was given
 ONLINE = "/sys/devices/system/cpu/online"
+#: what the daemon hides by itself, and the machine's devices, drivers and control groups
+MASKED = (
+    *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
+    *(
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/block",
+        "/sys/bus",
+        "/sys/class",
+    ),
+    *("/sys/dev", "/sys/firmware", "/sys/fs", "/sys/hypervisor", "/sys/kernel", "/sys/module", "/sys/power"),
+    *("/sys/devices/platform", "/sys/devices/pci0000:00", "/sys/devices/virtual"),
+)
 USER = "1000:1000"
 MEMORY_BYTES = 1024 * MIB  #: until the order says how much
 PROCESSES = 512
@@ -208,10 +223,11 @@ class DockerEngine:
                 "CpusetCpus": str(self._cpus[next(self._turn) % len(self._cpus)]),
                 "LogConfig": {"Type": "none"},
                 "ShmSize": MEMORY_BYTES,
+                "MaskedPaths": list(MASKED),
                 "Tmpfs": {
                     "/workspace": f"{own},mode=0755,uid=1000,gid=1000",
-                    "/box": f"{own},mode=0755,uid=1000,gid=1000",
                     "/tmp": f"{own},mode=1777",
+                    **({} if boot.interpreter else {"/box": f"{own},mode=0755,uid=1000,gid=1000"}),
                 },
                 "Ulimits": [
                     {"Name": "core", "Soft": 0, "Hard": 0},

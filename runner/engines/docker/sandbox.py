@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import struct
@@ -93,7 +94,7 @@ class DockerSandbox:
         self._loop = asyncio.get_running_loop()
         self._stopped = ""
         self._over = False
-        self._early = ""
+        self._last: Reading | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -204,11 +205,10 @@ class DockerSandbox:
         for_memory = await self.container.was_killed_for_memory()
         if not for_memory and not self._stopped:
             raise SandboxFault("a container ended without a word")
-        limit = self._order.memory_bytes
-        wall_ms = self._order.wall_s * 1000 if self._stopped == "wall" else 0.0
+        seen = self._last  # its control group went with it
         self._reading = Reading(
-            cpu_ms=wall_ms,
-            memory_peak_bytes=limit if for_memory else 0,
+            cpu_ms=seen.cpu_ms if seen else 0.0,
+            memory_peak_bytes=self._order.memory_bytes if for_memory else seen.memory_peak_bytes if seen else 0,
             memory_kills=int(for_memory),
             process_refusals=0,
         )
@@ -238,6 +238,8 @@ class DockerSandbox:
 
     def _insist(self) -> None:
         if not self._over:
+            with contextlib.suppress(OSError):
+                self._last = self.group.read()
             self._stopped = self._stopped or "wall"
             self._in_background(self.container.signal(signal.SIGKILL))
             self._timers.append(self._loop.call_later(DEAD_S, self._give_up))

@@ -55,7 +55,8 @@ def prctl(option, one=0, two=0, three=0, four=0):
 
 
 def close_from(first):
-    libc.syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), 0)
+    if libc.syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), 0) < 0:
+        os.closerange(first, 4096)  # an older kernel, or gVisor's
 
 
 def drop_capabilities():

@@ -99,6 +99,7 @@ def _wish(options: argparse.Namespace) -> Wish:
         port=options.port,
         engine=options.engine,
         tls=options.tls,
+        consul=bool(os.environ.get("YURT_CONSUL_ADDRESS")),
     )
 
 

@@ -48,6 +48,7 @@ class Wish:
     port: int | None = None
     engine: str = "fork"
     tls: bool = False
+    consul: bool = False  #: NATS servers are entered in Consul, as gateways and runners enter themselves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Server:
     gateway_port: int | None = None
     far_port: int | None = None
     far_gateway_port: int | None = None
+    monitor_port: int | None = None  #: for Consul's check; None where there is no Consul
 
     @property
     def gateway_seen(self) -> int | None:
@@ -123,8 +125,11 @@ def lay_out(wish: Wish, folder: Folder, authority: Authority | None = None) -> t
             region=replace(region, cluster=region.name if joined else ""),
             folder=home,
             port=port,
-            servers=_servers(
-                region, home, before.get(region.name), fresh, joined=joined, linked=apart.apart(region.name)
+            servers=tuple(
+                replace(server, monitor_port=ports.any_free()) if wish.consul else server
+                for server in _servers(
+                    region, home, before.get(region.name), fresh, joined=joined, linked=apart.apart(region.name)
+                )
             ),
             engine=wish.engine,
             authority=authority,

@@ -113,6 +113,7 @@ def _server_plan(layout: Layout, server: Server) -> ServerPlan:
             other.region.name: tuple(f"nats://{ADDRESS}:{each.gateway_seen}" for each in other.servers)
             for other in layout.others
         },
+        monitor_port=server.monitor_port,
         gateway_advertise=f"{ADDRESS}:{server.far_gateway_port}" if server.far_gateway_port else "",
         store_dir=server.store,
         sync_always=layout.region.replicas > 1,

@@ -10,6 +10,8 @@ Rules
    whatever else is away.
 2. A server on its own has lost its stream in memory when it starts again, and it is made again. In a cluster the
    servers remember what is to be there.
+3. Where ``YURT_CONSUL_ADDRESS`` names a Consul, gateways and runners enter themselves there; the NATS servers are
+   entered by us, who supervise them.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 import aiohttp
 
 from jobs.errors import PlatformFault, Unavailable, YurtError
 from jobs.service.access import Access
 from jobs.service.bus import ApiError, Bus
+from jobs.service.connections import Connections
+from jobs.service.registration import Registration, make_registration, nats_service
+from jobs.service.settings import load
 from jobs.service.streams_there import restore_output
 from yurt import trust
 from yurt.bootstrap.apply import set_up
@@ -32,6 +37,7 @@ from yurt.stack import parts
 from yurt.stack.child import Child, Plan, Say
 from yurt.stack.folder import Place, Process
 from yurt.stack.layout import Layout
+from yurt.stack.ports import ADDRESS
 from yurt.stack.progress import Progress
 
 # its connections to NATS live for a moment only: that they end is no news
@@ -56,6 +62,7 @@ class Station:
         self._say = say
         self._on_change = on_change
         self._children: list[Child] = []
+        self._entries: dict[Registration, asyncio.Task[None]] = {}
 
     @property
     def place(self) -> Place:
@@ -76,6 +83,8 @@ class Station:
             await self._add(parts.link(self.layout, self._environ))
         for server in self.layout.servers:
             await self._add(parts.nats(self.layout, server, self._environ), after=self._after_nats)
+        for entry in self._entries_of_servers():
+            self._entries[entry] = asyncio.create_task(entry.keep_up(), name="consul entry")
 
     async def start_serving(self) -> None:
         """Ready to take jobs when it returns; raises ``PlatformFault`` when that cannot be."""
@@ -88,6 +97,21 @@ class Station:
         await self._until_ready(progress)
         self.ready = True
         self._on_change()
+
+    def _entries_of_servers(self) -> Iterator[Registration]:
+        if not any(server.monitor_port for server in self.layout.servers):
+            return
+        settings = load(Connections, file=None, environ=self._environ, flags={})
+        for server in self.layout.servers:
+            assert server.monitor_port is not None
+            service = nats_service(
+                region=self.layout.region.name,
+                server_name=server.name,
+                address=ADDRESS,
+                port=server.port,
+                monitor_port=server.monitor_port,
+            )
+            yield make_registration(settings, service)
 
     async def _add(self, what: Plan, *, after: Callable[[], Awaitable[None]] | None = None) -> None:
         async def on_start() -> None:
@@ -168,6 +192,12 @@ class Station:
 
     async def end(self, role: str) -> None:
         """All processes of that role ended."""
+        if role == "nats":
+            for entry, task in self._entries.items():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await entry.leave()
+            self._entries.clear()
         await asyncio.gather(*(child.end() for child in self._children if child.plan.role == role))
 
     def hurry(self) -> None:

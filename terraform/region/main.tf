@@ -44,7 +44,7 @@ locals {
   # name, role, size, disk, programs and packages of each kind of machine that lives in a group
   kinds = {
     servers  = { role = "server", type = var.server_type, disk = 30, programs = ["consul", "nomad"], packages = [] }
-    gateway  = { role = "gateway", type = var.gateway_type, disk = 30, programs = ["consul", "nomad", "yurt"], packages = ["python3"] }
+    gateway  = { role = "gateway", type = var.gateway_type, disk = 30, programs = ["consul", "nomad"], packages = ["docker.io"] }
     baseline = { role = "runner", type = var.runner_types[0], disk = 60, programs = ["consul", "nomad", "yurt"], packages = var.toolchains }
     burst    = { role = "runner", type = var.runner_types[0], disk = 60, programs = ["consul", "nomad", "yurt"], packages = var.toolchains }
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 import shutil
@@ -67,6 +68,7 @@ def first_starts(terraform: Terraform) -> dict[str, str]:
 
 def _rendered(terraform: Terraform, role: str) -> str:
     values = {
+        "name": "nats-1" if role == "broker" else role,
         "role": role,
         "region": "us-east",
         "aws_region": "us-east-1",
@@ -106,6 +108,36 @@ def test_a_first_start_is_sound_shell(first_starts: dict[str, str], role: str, t
         pytest.skip("no shellcheck on PATH: first starts are parsed, and not linted")
     done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_broker_takes_up_new_secrets_and_reloads_only_for_them(first_starts: dict[str, str], tmp_path: Path) -> None:
+    """Its own certificate, the accounts unpacked, whole or not at all; played with programs that stand in for AWS."""
+    found = re.search(r"nats-secrets <<'SH'\n(.*?)^SH$", first_starts["broker"], re.S | re.M)
+    assert found
+    script, programs, etc = tmp_path / "nats-secrets", tmp_path / "bin", tmp_path / "etc"
+    script.write_text(found[1].replace("/etc/nats", str(etc)))
+    if shutil.which("shellcheck") is not None:
+        subprocess.run(["shellcheck", str(script)], check=True)
+    etc.mkdir()
+    programs.mkdir()
+    accounts = base64.b64encode(gzip.compress(b"accounts {}\n")).decode()
+    stand_ins = {
+        "aws": f'case "${{@: -1}}" in */nats-accounts) echo {accounts};; *) echo "${{@: -1}}";; esac',
+        "install": 'cp "${@: -2:1}" "${@: -1}"',
+        "systemctl": f'[ "$1" = is-active ] || echo "$*" >>{tmp_path}/reloads',
+    }
+    for name, body in stand_ins.items():
+        (programs / name).write_text(f"#!/bin/bash\n{body}\n")
+        (programs / name).chmod(0o755)
+    for _ in range(2):
+        subprocess.run(["bash", str(script)], check=True, env={"PATH": f"{programs}:/usr/bin:/bin"}, timeout=30)
+        assert (tmp_path / "reloads").read_text() == "reload nats\n"
+    assert {file.name: file.read_text() for file in etc.iterdir()} == {
+        "ca.pem": "/yurt/us-east/nats-ca\n",
+        "server.pem": "/yurt/us-east/nats-1-cert\n",
+        "server-key.pem": "/yurt/us-east/nats-1-key\n",
+        "accounts.conf": "accounts {}\n",
+    }
 
 
 @pytest.mark.parametrize("role", ROLES)

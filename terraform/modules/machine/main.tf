@@ -3,6 +3,7 @@
 
 locals {
   user_data = templatefile("${path.module}/files/boot.sh.tftpl", {
+    name                 = var.name
     role                 = var.role
     region               = var.region
     aws_region           = var.aws_region

@@ -176,6 +176,7 @@ def _what_goes_where(material: Material) -> list[str]:
     if material.guests:
         lines.append(f"the roles of {', '.join(material.guests)} may come here as guests")
     lines.append(
-        f"a server that runs takes a new configuration with: nats-server --signal reload ({keys.ACCOUNTS} too)"
+        f"a server that runs takes a new configuration with: nats-server --signal reload ({keys.ACCOUNTS} too);"
+        " another --remote only at its next start"
     )
     return lines

@@ -69,6 +69,7 @@ class Recipe:
     keep_of_stdlib: tuple[str, ...]
     drop: tuple[str, ...]
     links: Mapping[str, str] = field(default_factory=dict)
+    moves: Mapping[str, str] = field(default_factory=dict)  #: folders that lie elsewhere in a room
     python: tuple[str, ...] = ()  #: of one of our processes: the Python packages that it imports
     user: str = "1000:1000"
 
@@ -162,6 +163,7 @@ def _recipe(name: str, base: Mapping[str, Any]) -> Recipe:
         keep_of_stdlib=tuple(text.get("keep_of_stdlib", base["keep_of_stdlib"])),
         drop=(*base["drop"], *text.get("drop", ()), *(() if "keep_of_stdlib" in text else base["drop_of_small"])),
         links=text.get("links", {}),
+        moves=text.get("moves", {}),
         python=tuple(text.get("python", ())),
         user=text.get("user", "1000:1000"),
     )
@@ -425,6 +427,12 @@ def _finish(root: Path, recipe: Recipe) -> None:
     """The room's files, process 1, the loader's cache, bytecode; every time brought down to the epoch."""
     for name in launcher.FOLDERS:
         (root / name).mkdir(parents=True, exist_ok=True)
+    for name, target in recipe.moves.items():
+        if (root / name).is_dir():
+            (root / target).parent.mkdir(parents=True, exist_ok=True)
+            if (root / target).is_symlink():  # to where it lay: go takes no link for the root of its library
+                (root / target).unlink()
+            (root / name).rename(root / target)
     for name, target in {**launcher.LINKS, **recipe.links}.items():
         link = root / name
         if name.startswith("dev/") or link.parent.is_symlink() or link.is_symlink():

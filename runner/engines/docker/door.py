@@ -154,7 +154,9 @@ class Daemon:
 
     async def files(self, image: str, folder: str) -> dict[str, bytes]:
         """The regular files right in a folder of an image."""
-        container = await _within(CALL_S, self._docker.containers.create({"Image": image}), "create a container")
+        container = await _within(
+            CALL_S, self._docker.containers.create({"Image": image, "Cmd": ["none"]}), "create a container"
+        )
         try:
             archive = await _within(START_S, container.get_archive(folder), "read an image")
             found: dict[str, bytes] = {}

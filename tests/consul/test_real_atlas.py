@@ -101,7 +101,7 @@ async def test_a_datacenter_that_is_cut_off_stays_a_region(
     """Its catalog cannot be read; what was known of it stays, and that is one line."""
     async with kept_up(map_of(home)) as atlas:
         async with a_gateway(away, home.token("gateway"), "https://eu-west.example.org"):
-            await comes_true(lambda: regions(atlas)[:1] == [AWAY], "a neighbour")
+            await comes_true(lambda: atlas.neighbours[0].url == "https://eu-west.example.org", "a neighbour's address")
             away.stop()
             await comes_true(lambda: f"gateways of {AWAY}" in caplog.text, "the word that it cannot be read")
             for _ in range(3):

@@ -110,7 +110,9 @@ def test_every_region_has_its_own_address_and_runs_programs_itself(three: Up) ->
     assert len(set(three.urls.values())) == len(REGIONS)
     for region in REGIONS:
         execution = three.run(region)
-        assert (execution["stdout"], execution["region"]) == ("42\n", region)
+        assert (execution["stdout"], execution["placement"]["region"]) == ("42\n", region)
+        # a machine with other work may send it next door, and then says so
+        assert execution["region"] == region or execution["placement"]["reason"] == "overflow"
 
 
 def test_status_names_every_process_with_role_region_and_pid(three: Up) -> None:

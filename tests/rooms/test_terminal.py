@@ -100,8 +100,8 @@ def test_a_signal_reaches_the_program(sandboxes: Sandboxes) -> None:
 
     code = """
 import signal
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     signal.pause()
 except KeyboardInterrupt:
     print("stopped")

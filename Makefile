@@ -25,7 +25,7 @@ test: setup ## every test, the ones with the whole network too
 	@.ci/consul
 	@.ci/infrastructure
 	@.ci/docker
-	@$(BIN)/python -m pytest
+	@.ci/test $(BIN)/python
 
 check: setup ## format, lint, types, import contracts and the fast tests, in under 90 seconds
 	@$(BIN)/ruff format --check .

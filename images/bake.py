@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
@@ -18,7 +19,6 @@ sys.path.insert(0, sys.argv[1])
 from runner.engines.docker import labels
 from runner.languages.catalogue import SUPPORT
 from runner.languages.cpp import support as cpp
-from runner.languages.go import toolchains
 
 CACHE = Path("/var/cache/toolchains")
 PLAN_BYTES = 256 * 1024  #: what plans read is small; what compilers read is not
@@ -27,14 +27,13 @@ PLAN_BYTES = 256 * 1024  #: what plans read is small; what compilers read is not
 def main(language: str) -> None:
     # each precompiled header is 22 to 96 MB: an image has those that help most, a host has them all
     cpp._SETS, cpp._ASKED_FOR = cpp._SETS[:2], cpp._ASKED_FOR[:1]
-    toolchains._ALONE["GODEBUG"] = (
-        "goindex=0"  # an index of the library would be of this root, and not found right in an image
-    )
     support = SUPPORT[next(each for each in SUPPORT if each.value == language)]()
     found = support.discover()
     if not found:
         raise SystemExit(f"no {language} is in this root")
     installation = support.prepare(found[0], CACHE, lambda line: print(f"  {line}", file=sys.stderr))
+    if language == "go":
+        installation = replace(installation, details={**installation.details, "no_index": "yes"})
     made = {mount.source: mount.target for mount in installation.mounts if Path(mount.source).is_relative_to(CACHE)}
     plans_of = ""
     plans = Path(labels.PLANS)

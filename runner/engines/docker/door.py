@@ -120,12 +120,12 @@ class Daemon:
         return tuple(info.get("Runtimes", {}))
 
     async def images(self, label: str) -> list[Image]:
-        """Those that bear the label, the newest first."""
+        """Those that bear the label and have a name: one that lost its name to a newer build is not meant any more."""
         found = await _within(CALL_S, self._docker.images.list(filters={"label": [label]}), "list images")
-        found.sort(key=lambda each: each.get("Created", 0), reverse=True)
         return [
-            Image(id=each["Id"], name=(each.get("RepoTags") or [each["Id"]])[0], labels=each.get("Labels") or {})
+            Image(id=each["Id"], name=each["RepoTags"][0], labels=each.get("Labels") or {})
             for each in found
+            if each.get("RepoTags") and each["RepoTags"] != ["<none>:<none>"]
         ]
 
     async def start(self, config: Mapping[str, Any]) -> Container:

@@ -53,7 +53,7 @@ async def look(daemon: Daemon) -> tuple[dict[Language, list[Installation]], list
         except ConfigFault as fault:
             faults.append(str(fault))
             continue
-        if installation.name not in seen:  # the newest build of it
+        if installation.name not in seen:
             seen.add(installation.name)
             found.setdefault(installation.language, []).append(installation)
     return found, faults

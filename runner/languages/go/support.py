@@ -35,6 +35,7 @@ _ROOT = "/usr/local/go"
 """Where the toolchain lies in the room: as on most machines, so that traces through the standard library look usual."""
 _PREPARED = "/opt/go"
 _OBJECT = "/tmp/main.a"
+_NO_INDEX = "goindex=0"
 _RECIPE = "2"
 """Changes whenever ``prepare`` makes something else of the same toolchain."""
 
@@ -100,7 +101,9 @@ class Go:
         )
         if isinstance(way, Direct):
             return direct_build(way, tools=installation.details["tools"], lang=installation.details["language_version"])
-        return whole_build(way, flags or (), lang=installation.details["language_version"])
+        whole = whole_build(way, flags or (), lang=installation.details["language_version"])
+        # in an image go cannot keep an index of its library, and then takes the library for absent
+        return replace(whole, env={**whole.env, "GODEBUG": _NO_INDEX}) if "no_index" in installation.details else whole
 
     def run(
         self,

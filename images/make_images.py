@@ -384,11 +384,13 @@ def _unpack(packages: Sequence[Path], root: Path, recipe: Recipe | None) -> None
 
 
 def _archives(suites: Sequence[str]) -> list[str]:
-    """Lines for apt that bring these suites from where this machine's own Debian comes from, else from Debian."""
+    """Lines for apt that bring these suites from where this machine's own Debian comes from."""
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(IDENTIFIER)"
     told = subprocess.run(["apt-get", "indextargets", "--format", form], capture_output=True, text=True, check=False)
     found = [line.split() for line in told.stdout.splitlines() if line.endswith(" main Packages")]
-    place = next((words[0] for words in found if words[1] == suites[0]), "http://deb.debian.org/debian")
+    place = next((words[0] for words in found if words[1] == suites[0]), None)
+    if place is None:
+        raise ValueError(f"apt here has no Debian {suites[0]} to make a root from: use such a machine, or give --base")
     return [f"deb {place} {suite} main" for suite in suites]
 
 

@@ -21,7 +21,7 @@ from runner.languages.catalogue import SUPPORT
 from runner.languages.cpp import support as cpp
 
 CACHE = Path("/var/cache/toolchains")
-PLAN_BYTES = 256 * 1024  #: what plans read is small; what compilers read is not
+PLAN_BYTES = 1 << 20  #: what plans read is small; what compilers read is not
 
 
 def main(language: str) -> None:
@@ -33,7 +33,9 @@ def main(language: str) -> None:
         raise SystemExit(f"no {language} is in this root")
     installation = support.prepare(found[0], CACHE, lambda line: print(f"  {line}", file=sys.stderr))
     if language == "go":
-        installation = replace(installation, details={**installation.details, "no_index": "yes"})
+        installation = replace(
+            installation, details={**installation.details, "no_index": "yes", labels.NOW: "/opt/go/cache/trim.txt"}
+        )
     made = {mount.source: mount.target for mount in installation.mounts if Path(mount.source).is_relative_to(CACHE)}
     plans_of = ""
     plans = Path(labels.PLANS)

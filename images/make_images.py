@@ -526,7 +526,7 @@ def _take_over(toolchain: Path, root: Path, names: Sequence[str]) -> None:
         source, target = toolchain / name, root / name
         if source.is_symlink() or not source.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
+            os.link(source, target, follow_symlinks=False)  # so that what is one file twice stays one
         else:
             target.mkdir(parents=True, exist_ok=True)
 

@@ -22,6 +22,7 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -32,7 +33,7 @@ from jobs.languages import Language
 from jobs.limits import COMPILE_FILE_BYTES, DEFAULTS, MIB
 from jobs.service.logs import event
 from runner.engine import Sandbox
-from runner.engines.docker import installed
+from runner.engines.docker import installed, labels
 from runner.engines.docker.door import Container, Daemon
 from runner.engines.docker.inside import files
 from runner.engines.docker.sandbox import READY, DockerSandbox
@@ -47,6 +48,7 @@ OWNER = "yurt.owner"
 PYTHON = "/usr/bin/python3.11"  #: of images whose language is another
 GVISOR = "runsc"  #: it shows a machine of its own, with the cores that it was given
 ONLINE = "/sys/devices/system/cpu/online"
+SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": "0", "net.ipv6.conf.lo.disable_ipv6": "0"}  #: loopback has both
 #: what the daemon hides by itself, and the machine's devices, drivers and control groups
 MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
@@ -69,6 +71,7 @@ OPEN_FILES = 4096
 STACK_ROOM = 512 * MIB
 READY_S = 15.0
 CLOSE_S = 60.0
+FRESH_S = 3600.0
 BOOT_S = 0.8  #: how long a runtime that was exec'd ahead may take until it waits
 MOST_DELETES = 8  #: at once: the daemon does one after the other anyway
 
@@ -81,6 +84,7 @@ class DockerEngine:
     ) -> None:
         self._daemon, self._runtime, self._found = daemon, runtime, found
         self._binds = [] if runtime == GVISOR else [f"{one_core}:{ONLINE}:ro"]
+        self._now = one_core.with_name("now")
         self._boots: dict[str, tuple[Boot, ...]] = {}
         self._cpus = sorted(os.sched_getaffinity(0))
         self._turn = count()
@@ -189,6 +193,14 @@ class DockerEngine:
             },
         }
 
+    def _today(self, installation: Installation) -> list[str]:
+        """The file that holds today's time, where this installation asks for one."""
+        if labels.NOW not in installation.details:
+            return []
+        if not self._now.exists() or time.time() - self._now.stat().st_mtime > FRESH_S:
+            self._now.write_text(f"{int(time.time())}")
+        return [f"{self._now}:{installation.details[labels.NOW]}:ro"]
+
     def _config(self, installation: Installation, boot: Boot) -> dict[str, Any]:
         own = "rw,exec,nosuid,nodev,size=1g,nr_inodes=65536"
         interpreter = boot.argv[0] if boot.argv and boot.interpreter else PYTHON
@@ -212,6 +224,8 @@ class DockerEngine:
             "HostConfig": {
                 "Runtime": self._runtime,
                 "NetworkMode": "none",
+                "ExtraHosts": ["yurt:127.0.0.1"],
+                "Sysctls": {} if self._runtime == GVISOR else dict(SYSCTLS),
                 "IpcMode": "private",
                 "ReadonlyRootfs": True,
                 "CapDrop": ["ALL"],
@@ -219,7 +233,7 @@ class DockerEngine:
                 "Memory": MEMORY_BYTES,
                 "MemorySwap": MEMORY_BYTES,
                 "PidsLimit": PROCESSES,
-                "Binds": self._binds,
+                "Binds": self._binds + self._today(installation),
                 "CpusetCpus": str(self._cpus[next(self._turn) % len(self._cpus)]),
                 "LogConfig": {"Type": "none"},
                 "ShmSize": MEMORY_BYTES,

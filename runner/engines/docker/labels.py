@@ -12,6 +12,7 @@ from runner.languages.contract import Installation
 LABEL = "yurt.installation"
 INSIDE = "yurt.inside"  #: the digest of process 1's files
 PLANS = f"{files.FOLDER}/plans"  #: small files of what was prepared, which plans read on the runner's side
+NOW = "now"  #: in details: a file of the room that must hold the time, in seconds, of today (go's word to its cache)
 HERE = "{plans}"  #: in details: the folder of the plans' files
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.languages import Language
 from jobs.result import Result
-from tests.engines.daemon import ARCHIVES, Daemon, archive, missing
+from tests.engines.daemon import Daemon, archive, missing
 from tests.sandboxes import Sandboxes, docker
 
 PROGRAMS = Path(__file__).parents[1] / "rooms/programs"
@@ -27,15 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """With an image of Python, made now; and of other languages as ``make images`` made them, if it did."""
+    """With an image of Python."""
     if lack := missing():
         pytest.skip(lack)
-    images = [archive("python"), *_made_before()]
+    image = archive("python")
     started = Daemon()
     try:
         started.start()
-        for image in images:
-            started.load(image)
+        started.load(image)
         yield started
     finally:
         started.stop()
@@ -58,8 +57,3 @@ def act(sandboxes: Sandboxes) -> Callable[..., Result]:
         return sandboxes.run(language, code, args=(action,), **fields)
 
     return do
-
-
-def _made_before() -> list[Path]:
-    """Those that are of another version are refused by the engine, and their tests skipped."""
-    return [path for name in SUFFIX if name != "python" and (path := ARCHIVES / f"{name}.tar").exists()]

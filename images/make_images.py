@@ -213,7 +213,12 @@ def _make(recipe: Recipe, work: Path, out: Path, ground: Ground, tag: str, *, an
     began = time.monotonic()
     key = _made_of(recipe, ground)
     record = out / f"{recipe.name}.json"
-    if not anew and record.exists() and (known := json.loads(record.read_text()))["made_of"] == key:
+    if (
+        not anew
+        and record.exists()
+        and (out / f"{recipe.name}.tar").exists()
+        and (known := json.loads(record.read_text()))["made_of"] == key
+    ):
         _say("    as it was")
         return Made(archive=out / f"{recipe.name}.tar", made_of=key, **{name: known[name] for name in KEPT})
     record.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from jobs.errors import Unavailable
 from jobs.region import Neighbour, Region, embedded
 from jobs.service.bus import ApiError, Bus
 from tests.conftest import binary, make_streams, until_it_answers
+from tests.stopping import hold
 from yurt.bootstrap.nats_config import ServerPlan, render
 
 CLUSTERS = ("north", "east", "south")
@@ -62,7 +63,7 @@ class Supercluster:
 
     def suspend(self, cluster: str) -> None:
         """It accepts connections and says nothing any more, as if the network swallowed everything."""
-        self._processes[cluster].send_signal(signal.SIGSTOP)
+        hold(self._processes[cluster].pid)
 
     def resume(self, cluster: str) -> None:
         self._processes[cluster].send_signal(signal.SIGCONT)

@@ -33,6 +33,7 @@ from jobs.streams import plan
 from tests.conftest import NatsServer, binary, free_port, make_streams, until_it_answers
 from tests.consul.datacenters import Datacenter, comes_true, recorded
 from tests.sandboxes import CACHE, missing
+from tests.stopping import hold
 
 pytestmark = pytest.mark.network
 
@@ -128,7 +129,7 @@ async def test_leaving_does_not_wait_for_a_consul_that_hangs(
     assert home.process is not None
     async with kept_up(register(home, service)) as registration:
         await comes_true(lambda: home.health("yurt-runner") == ["passing"], "a passing runner")
-        home.process.send_signal(signal.SIGSTOP)
+        hold(home.process.pid)
         try:
             async with asyncio.timeout(4):
                 await registration.leave()

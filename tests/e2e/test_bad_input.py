@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stopping import hold
 from yurt import Problem, SyncClient
 
 pytestmark = pytest.mark.network
@@ -65,7 +66,7 @@ def test_an_unknown_execution_is_404(client: SyncClient) -> None:
 
 def test_while_nats_does_not_answer_nothing_is_accepted_and_503_says_when_to_come_back(network: Any) -> None:
     nats = network.pid("nats")
-    os.kill(nats, signal.SIGSTOP)
+    hold(nats)
     try:
         status, body = refusal(network, json.dumps({"language": "python", "code": "print(1)"}).encode())
     finally:

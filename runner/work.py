@@ -105,12 +105,12 @@ class Work:
         except WireFault as fault:
             event(log, "control_unreadable", level=logging.WARNING, why=str(fault))
             return
+        if control.kind is ControlKind.CANCEL:  # also of what is not here: it may be on its way to us
+            self._cancelled[control.execution_id] = None
+            while len(self._cancelled) > CANCELLED_KEPT:
+                self._cancelled.popitem(last=False)
         execution = self._executions.get(control.execution_id)
         if execution is None:
-            if control.kind is ControlKind.CANCEL:  # it may be on its way to us
-                self._cancelled[control.execution_id] = None
-                while len(self._cancelled) > CANCELLED_KEPT:
-                    self._cancelled.popitem(last=False)
             return
         problem = _obey(execution, control)
         if message.reply:
@@ -194,7 +194,7 @@ class Work:
         """A result, or None when it should be tried again."""
         most = origin.max_attempts
 
-        def unrun(state: State, cause: Cause, message: str) -> Result:
+        def unrun(state: State, cause: Cause | None, message: str) -> Result:
             now_ms = int(time.time() * 1000)
             who = self._runner
             return ends.unrun(
@@ -210,6 +210,8 @@ class Work:
         try:
             return await self._execute(job, attempt)
         except PlatformFault as fault:
+            if job.id in self._cancelled:  # its sandbox was struck before the program began
+                return unrun(State.CANCELLED, None, "It was cancelled.")
             event(log, "attempt_failed", level=logging.WARNING, execution_id=job.id, attempt=attempt, why=str(fault))
             if attempt < most:
                 return None

@@ -146,18 +146,18 @@ async def the_distances_hold(three: Up) -> None:
             await bus.subscribe(f"echo.{region}", answer)
         for (one, other), rtt_ms in RTT_MS.items():
             for here, there in ((one, other), (other, one)):
-                best_ms = await best_of(buses[here], f"echo.{there}")
+                best_ms = await best_of(buses[here], f"echo.{there}", enough_ms=rtt_ms + 40)
                 assert rtt_ms - 2 <= best_ms < rtt_ms + 40, (here, there)
     finally:
         for bus in buses.values():
             await bus.close()
 
 
-async def best_of(bus: Bus, subject: str) -> float:
-    """The shortest of some round trips, in milliseconds; not counted while nobody is known to listen."""
+async def best_of(bus: Bus, subject: str, *, enough_ms: float) -> float:
+    """The shortest of some round trips, of more while none is below *enough_ms*: the machine has other work too."""
     took: list[float] = []
     async with asyncio.timeout(30):
-        while len(took) < 5:
+        while len(took) < 5 or (min(took) >= enough_ms and len(took) < 50):
             began = time.monotonic()
             try:
                 await bus.request(subject, timeout_s=2)

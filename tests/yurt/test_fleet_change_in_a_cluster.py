@@ -130,7 +130,7 @@ async def test_the_leader_of_a_queue_dies_while_its_languages_move_and_nothing_i
             return not await look(in_cluster, trade.queue.plan(one=languages))
         return False
 
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(150):
         changing = asyncio.create_task(moved(next(split)))
         leader = (await in_cluster.api(f"STREAM.INFO.{stream}"))["cluster"]["leader"]
         cluster.kill(cluster.number_of(leader))

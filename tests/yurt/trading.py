@@ -229,7 +229,7 @@ class Trade:
         """All that was accepted has been run when it returns."""
         self._stop.set()
         await self._tasks.pop()
-        await until(self.queue.is_empty, 30)
+        await until(self.queue.is_empty, 60)
         for each in self._hands:
             await each.intake.close()
         await asyncio.gather(*self._tasks)

@@ -136,8 +136,17 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     await connected.close()
 
 
-#: whole folders that take their time; ``make test`` runs them, ``make check`` does not
-THOROUGH = ("tests/hostile/", "tests/cases/", "tests/rooms/test_limits.py", "tests/rooms/test_native_builds.py")
+#: what takes its time; ``make test`` runs them, ``make check`` does not
+THOROUGH = (
+    "tests/hostile/",
+    "tests/cases/",
+    "tests/rooms/test_limits.py",
+    "tests/rooms/test_native_builds.py",
+    "tests/gateway/test_regions.py",
+    "tests/runner/test_overflow_desks.py",
+    "tests/yurt/test_fleet_change",
+    "tests/yurt/test_roles.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -249,7 +249,7 @@ class Execution:
             try:
                 return await sandbox.run(order, on_output)
             except SandboxFault:
-                if final:
+                if final or self.stopped:
                     raise
             finally:
                 self.sandbox = None

@@ -105,12 +105,12 @@ class Work:
         except WireFault as fault:
             event(log, "control_unreadable", level=logging.WARNING, why=str(fault))
             return
-        if control.kind is ControlKind.CANCEL:  # also of what is not here: it may be on its way to us
-            self._cancelled[control.execution_id] = None
-            while len(self._cancelled) > CANCELLED_KEPT:
-                self._cancelled.popitem(last=False)
         execution = self._executions.get(control.execution_id)
         if execution is None:
+            if control.kind is ControlKind.CANCEL:  # it may be on its way to us
+                self._cancelled[control.execution_id] = None
+                while len(self._cancelled) > CANCELLED_KEPT:
+                    self._cancelled.popitem(last=False)
             return
         problem = _obey(execution, control)
         if message.reply:
@@ -193,30 +193,25 @@ class Work:
     async def _attempt(self, job: Job, origin: Origin, attempt: int) -> Result | None:
         """A result, or None when it should be tried again."""
         most = origin.max_attempts
-
-        def unrun(state: State, cause: Cause | None, message: str) -> Result:
-            now_ms = int(time.time() * 1000)
-            who = self._runner
-            return ends.unrun(
-                ends.queued_of(job), state, cause, message, job.gateway, now_ms, attempt=attempt, runner=who
-            )
-
         if attempt > most:
             words = f"The runner that had it was lost, {most} times."
-            return unrun(State.FAILED, Cause.LOST_RUNNER, words)
+            return self._unrun(job, attempt, State.FAILED, Cause.LOST_RUNNER, words)
         if time.time() * 1000 > job.start_by_ms and attempt == 1:
             words = "No runner could start it before its deadline."
-            return unrun(State.EXPIRED, Cause.PLATFORM, words)
+            return self._unrun(job, attempt, State.EXPIRED, Cause.PLATFORM, words)
         try:
             return await self._execute(job, attempt)
         except PlatformFault as fault:
-            if job.id in self._cancelled:  # its sandbox was struck before the program began
-                return unrun(State.CANCELLED, None, "It was cancelled.")
             event(log, "attempt_failed", level=logging.WARNING, execution_id=job.id, attempt=attempt, why=str(fault))
             if attempt < most:
                 return None
             words = f"The platform could not run it: {fault}."
-            return unrun(State.FAILED, Cause.PLATFORM, words)
+            return self._unrun(job, attempt, State.FAILED, Cause.PLATFORM, words)
+
+    def _unrun(self, job: Job, attempt: int, state: State, cause: Cause | None, message: str) -> Result:
+        now_ms = int(time.time() * 1000)
+        queued = ends.queued_of(job)
+        return ends.unrun(queued, state, cause, message, job.gateway, now_ms, attempt=attempt, runner=self._runner)
 
     async def _execute(self, job: Job, attempt: int) -> Result:
         submission = job.submission
@@ -263,6 +258,11 @@ class Work:
         self._executions[job.id] = execution
         try:
             return await execution.run()
+        except PlatformFault:
+            if not execution.stopped:
+                raise
+            # struck before the program began, it says nothing of an end: that it was stopped is the end
+            return self._unrun(job, attempt, State.CANCELLED, None, "It was cancelled.")
         finally:
             announcing.cancel()
             announce()

@@ -103,27 +103,29 @@ class Intake:
         if free <= 0 or self._stopped:
             return LOOK_AGAIN_S
         able = [each for each in self._order() if not self._pullers[each].resting]
+        lying = {job_class: puller.outstanding for job_class, puller in self._pullers.items()}
         if free >= SCARCE or not any(self._maybe.values()):
             for job_class in Class:
                 if job_class in able:
-                    self._lie(job_class, free)
-        elif sum(self._pullers[each].outstanding for each in Class if self._maybe[each]) < free:
+                    self._lie(job_class, free, lying)
+        elif sum(lying[each] for each in Class if self._maybe[each]) < free:
             # what lies on the empty queues may never be answered: it must not keep the full one from being asked
             for job_class in [each for each in able if self._maybe[each]][:1]:
                 puller = self._pullers[job_class]
                 puller.ask(1, expires_s=None, on_end=self._emptied(job_class), priority=self._priority)
         return LIE_S if len(able) == len(Class) else REST_S
 
-    def _lie(self, job_class: Class, free: int) -> None:
-        puller = self._pullers[job_class]
+    def _lie(self, job_class: Class, free: int, lying: dict[Class, int]) -> None:
+        """Requests of the class that lie until a job comes; what they are is added to *lying*."""
         wanted = max(1, int(free * SHARES[job_class]))
         if not self._maybe[job_class]:
             wanted = min(wanted, IDLE)
-        missing = wanted - puller.outstanding
-        batch = min(missing, max(free - self._lying(), 0 if puller.outstanding else 1))
+        missing = wanted - lying[job_class]
+        batch = min(missing, max(free - sum(lying.values()), 0 if lying[job_class] else 1))
         if batch > 0 and missing * 2 >= wanted:
             self._moved_at[job_class] = asyncio.get_running_loop().time()
-            puller.ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
+            lying[job_class] += batch
+            self._pullers[job_class].ask(batch, expires_s=LIE_S, on_end=self._wake.set, priority=self._priority)
 
     def _waits(self, job_class: Class) -> bool:
         """Whether a job of the class may be waiting: one did, and no request has lain unanswered since."""
@@ -131,9 +133,6 @@ class Intake:
         if self._maybe[job_class] and lain_s > LAIN_S and self._pullers[job_class].outstanding:
             self._maybe[job_class] = False
         return self._maybe[job_class]
-
-    def _lying(self) -> int:
-        return sum(puller.outstanding for puller in self._pullers.values())
 
     def _order(self) -> list[Class]:
         owed = [each for each, share in RESERVED.items() if self.running[each] < max(1, int(share * self._steady))]

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench import processes
 from jobs.languages import version_key
-from yurt.stack.folder import Folder, Process
+from yurt.stack.folder import Folder, Process, State
 from yurt.stack.ports import any_free
 
 HOME = Path(__file__).parents[1]
@@ -40,31 +40,28 @@ class Network:
 
     def pids(self) -> dict[str, int]:
         """Its processes by role, ``up`` being the one that started the others; empty where they cannot be known."""
-        if self.data is None:
-            return {}
-        state = Folder(self.data).read().living()
+        state = self._state()
         return {
             **{process.role: process.pid for process in state.processes},
             **({"up": state.pid} if state.pid else {}),
         }
 
+    def processes(self) -> tuple[Process, ...]:
+        """All that ``yurt up`` started and that lives, in every region."""
+        return self._state().processes
+
     def cpu_s(self) -> float:
         """CPU seconds that all its processes, living and waited for, have taken."""
-        pids = self.pids()
-        if not pids:
+        state = self._state()
+        if not state.processes:
             return processes.machine().busy_s
-        runners = self.runners()
+        runners = [process.pid for process in state.processes if process.role == "runner"]
         zygotes = [zygote for runner in runners for zygote in processes.children(runner)]
-        ours = sum(processes.cpu_s(pid) for pid in (*pids.values(), *zygotes))
-        return ours + sum(processes.slots_cpu_s(runner) for runner in runners)
+        ours = (state.pid, *(process.pid for process in state.processes), *zygotes)
+        return sum(map(processes.cpu_s, ours)) + sum(map(processes.slots_cpu_s, runners))
 
-    def runners(self) -> list[int]:
-        """The pids of its runners, one a region."""
-        return [process.pid for process in self.processes() if process.role == "runner"]
-
-    def processes(self) -> tuple[Process, ...]:
-        """All that ``yurt up`` started and that lives."""
-        return () if self.data is None else Folder(self.data).read().living().processes
+    def _state(self) -> State:
+        return State() if self.data is None else Folder(self.data).read().living()
 
     async def quiet(self, within_s: float = 60.0) -> bool:
         """Wait until it rests: pools are full, old versions proved. False when it did not in time."""

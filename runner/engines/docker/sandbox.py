@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import struct
 import time
@@ -26,6 +25,7 @@ from jobs.errors import SandboxFault
 from jobs.events import Stream
 from runner.engine import OnOutput, Order, Outcome
 from runner.engines.docker.door import Container
+from runner.engines.ending import Printed
 from runner.engines.fork import protocol
 from runner.engines.fork.cgroups import Group, Reading
 from runner.engines.fork.sandbox import COLLECT_MARGIN_BYTES, END_OF_FILE, INSIST_S, plain, unpack_files
@@ -104,17 +104,21 @@ class DockerSandbox:
     # -- what the runner does with it ---------------------------------------------------------------------------
 
     async def run(self, order: Order, on_output: OnOutput) -> Outcome:
-        self._order, self._on_output = order, on_output
-        self._out = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
-        self._cut = {Stream.STDOUT: False, Stream.STDERR: False}
-        self._room_left = order.output_bytes
+        self._order = order
+        self._printed = Printed(order.output_bytes, on_output, lambda: self._stop("output"))
         try:
             self._bound(order)
             started = time.perf_counter()
             self._start(order)
             status = await self._until_the_end()
             ended = time.perf_counter()
-            return self._outcome(order, status, (ended - started) * 1000)
+            return self._printed.outcome(
+                status,
+                reading=self._reading,
+                stopped=self._stopped,
+                files=unpack_files(self._files, order.collect_files, order.collect_bytes),
+                wall_ms=(ended - started) * 1000,
+            )
         finally:
             self._over = True
             self._cancel_timers()
@@ -166,21 +170,21 @@ class DockerSandbox:
             streams.write(order.stdin)
             streams.write_eof()
 
-    async def _until_the_end(self) -> int | None:
-        """The program's wait status; None where the whole container was killed."""
+    async def _until_the_end(self) -> int:
+        """The program's wait status; that of SIGKILL where the whole container was killed."""
         out, err = Scan(self._mark), Scan(self._mark)
         most = self._order.collect_bytes + COLLECT_MARGIN_BYTES
         end = self._mark + END
         while not (err.found and out.found and (out.after[:1] == FAILED or out.after.endswith(end))):
             got = await self.container.streams.read()
             if got is None or len(out.after) > most or len(err.after) > COLLECT_MARGIN_BYTES:
-                self._take(Stream.STDOUT, out.rest())
-                self._take(Stream.STDERR, err.rest())
+                self._printed.take(Stream.STDOUT, out.rest())
+                self._printed.take(Stream.STDERR, err.rest())
                 await self._killed()
-                return None
+                return int(signal.SIGKILL)
             number, data = got
             scan, stream = (out, Stream.STDOUT) if number == 1 else (err, Stream.STDERR)
-            self._take(stream, scan.feed(data))
+            self._printed.take(stream, scan.feed(data))
             if scan.found:
                 self._ended()
             if out.after[:1] == FAILED and len(out.after) >= 1 + STATUS.size:
@@ -248,39 +252,7 @@ class DockerSandbox:
         """The daemon does not do what it is told: the connection's end is the end."""
         self._in_background(self.container.streams.close())
 
-    def _take(self, stream: Stream, data: bytes) -> None:
-        kept = data[: self._room_left]
-        if len(kept) < len(data):
-            self._cut[stream] = True
-            self._stop("output")
-        if kept:
-            self._room_left -= len(kept)
-            self._out[stream] += kept
-            self._on_output(stream, kept)
-
     def _cancel_timers(self) -> None:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-
-    def _outcome(self, order: Order, status: int | None, wall_ms: float) -> Outcome:
-        reading = self._reading
-        number = signal.SIGKILL if status is None else os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        return Outcome(
-            exit_code=None if number is not None or status is None else os.waitstatus_to_exitcode(status),
-            signal=None if number is None else int(number),
-            stdout=bytes(self._out[Stream.STDOUT]),
-            stderr=bytes(self._out[Stream.STDERR]),
-            stdout_truncated=self._cut[Stream.STDOUT],
-            stderr_truncated=self._cut[Stream.STDERR],
-            wall_ms=wall_ms,
-            cpu_ms=reading.cpu_ms,
-            memory_peak_bytes=reading.memory_peak_bytes,
-            memory_kills=reading.memory_kills,
-            process_refusals=reading.process_refusals,
-            ran_out_of_wall=self._stopped == "wall",
-            ran_out_of_cpu=self._stopped == "cpu",
-            ran_out_of_output=True in self._cut.values(),
-            cancelled=self._stopped == "cancelled",
-            files=unpack_files(self._files, order.collect_files, order.collect_bytes),
-        )

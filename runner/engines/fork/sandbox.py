@@ -24,6 +24,7 @@ from jobs.errors import SandboxFault
 from jobs.events import Stream
 from jobs.result import OutputFile
 from runner.engine import OnOutput, Order, Outcome
+from runner.engines.ending import Printed
 from runner.engines.fork import bring_back, protocol
 from runner.engines.fork.cgroups import Cgroups
 
@@ -86,10 +87,8 @@ class ForkSandbox:
     # -- what the runner does with it ---------------------------------------------------------------------------
 
     async def run(self, order: Order, on_output: OnOutput) -> Outcome:
-        self._order, self._on_output = order, on_output
-        self._out = {Stream.STDOUT: bytearray(), Stream.STDERR: bytearray()}
-        self._cut = {Stream.STDOUT: False, Stream.STDERR: False}
-        self._room_left = order.output_bytes
+        self._order = order
+        self._printed = Printed(order.output_bytes, on_output, lambda: self._stop("output"))
         try:
             self._bound(order)
             started = time.perf_counter()
@@ -101,7 +100,13 @@ class ForkSandbox:
                 await self._files_done
         finally:
             self._let_go()
-        return self._outcome(order, status, (ended - started) * 1000)
+        return self._printed.outcome(
+            status,
+            reading=self._reading,
+            stopped=self._stopped,
+            files=unpack_files(self._files, order.collect_files, order.collect_bytes),
+            wall_ms=(ended - started) * 1000,
+        )
 
     def feed(self, data: bytes | None) -> None:
         if self._order.tty is not None:
@@ -225,14 +230,7 @@ class ForkSandbox:
             self._loop.remove_writer(fd)  # of a terminal
             self._ends.close(fd)
             return False
-        kept = data[: self._room_left]
-        if len(kept) < len(data):
-            self._cut[stream] = True
-            self._stop("output")
-        if kept:
-            self._room_left -= len(kept)
-            self._out[stream] += kept
-            self._on_output(stream, kept)
+        self._printed.take(stream, data)
         return True
 
     def _drain(self) -> None:
@@ -272,28 +270,6 @@ class ForkSandbox:
         if not self._ended.done():
             self._ask(protocol.KILL, self._slot, 0)
         self._ends.close_all()
-
-    def _outcome(self, order: Order, status: int, wall_ms: float) -> Outcome:
-        reading = self._reading
-        signalled = os.WIFSIGNALED(status)
-        return Outcome(
-            exit_code=None if signalled else os.waitstatus_to_exitcode(status),
-            signal=os.WTERMSIG(status) if signalled else None,
-            stdout=bytes(self._out[Stream.STDOUT]),
-            stderr=bytes(self._out[Stream.STDERR]),
-            stdout_truncated=self._cut[Stream.STDOUT],
-            stderr_truncated=self._cut[Stream.STDERR],
-            wall_ms=wall_ms,
-            cpu_ms=reading.cpu_ms,
-            memory_peak_bytes=reading.memory_peak_bytes,
-            memory_kills=reading.memory_kills,
-            process_refusals=reading.process_refusals,
-            ran_out_of_wall=self._stopped == "wall",
-            ran_out_of_cpu=self._stopped == "cpu",
-            ran_out_of_output=True in self._cut.values(),
-            cancelled=self._stopped == "cancelled",
-            files=unpack_files(self._files, order.collect_files, order.collect_bytes),
-        )
 
 
 def plain(order: Order) -> dict[str, object]:

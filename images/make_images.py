@@ -493,11 +493,11 @@ def _old(root: Path) -> None:
 def _bake(root: Path, recipe: Recipe) -> tuple[dict[str, str], list[str]]:
     """The image's labels, and the paths that baking made."""
     before = {str(path.relative_to(root)) for path in root.rglob("*")}
-    sources = root / "root/sources"
+    sources = root / "sources"
     for name in ("jobs", "runner"):
         shutil.copytree(SOURCES / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(HERE / "bake.py", sources / "bake.py")
-    command = f"/usr/bin/python3.11 -I /root/sources/bake.py /root/sources {recipe.language}"
+    command = f"/usr/bin/python3.11 -I /sources/bake.py /sources {recipe.language}"
     script = f'mount -t proc proc "{root}/proc" && mount --bind /dev "{root}/dev" && exec chroot "{root}" {command}'
     env = {
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",

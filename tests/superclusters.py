@@ -5,12 +5,10 @@ A test makes regions of its own in it, by name: ``Region(name=…, cluster="nort
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import signal
 import socket
 import subprocess
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from jobs import streams
 from jobs.errors import Unavailable
 from jobs.region import Neighbour, Region, embedded
 from jobs.service.bus import ApiError, Bus
+from tests import waiting
 from tests.conftest import binary, make_streams, until_it_answers
 from tests.stopping import hold
 from yurt.bootstrap.nats_config import ServerPlan, render
@@ -105,13 +104,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-async def eventually(true: Callable[[], Awaitable[bool]], within_s: float = LEADER_S) -> None:
-    """Ask until it is true; an assertion after *within_s*."""
-    async with asyncio.timeout(within_s):
-        for pause_s in itertools.chain((0.005, 0.01, 0.02), itertools.repeat(0.05)):
-            if await true():
-                return
-            await asyncio.sleep(pause_s)
+eventually = partial(waiting.eventually, within_s=LEADER_S)
 
 
 async def _led(bus: Bus) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from jobs.region import Region, parse
 from jobs.service.bus import Bus
 from jobs.streams import plan, scale_plan
 from tests.conftest import NatsServer, make_streams
+from tests.waiting import eventually
 
 WHOLE = 'region = "follow"\n'
 SPLIT = (
@@ -32,12 +32,6 @@ def settings(tmp_path: Path, nats_server: NatsServer) -> AutoscalerSettings:
     return AutoscalerSettings(region_file=file, nats_urls=(nats_server.url,), interval_s=0.05, name="one")
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  (it looks round by itself)
-            await asyncio.sleep(0.01)
-
-
 async def open_region(bus: Bus, region: Region) -> None:
     await make_streams(bus, [*plan(region)[:3], scale_plan(region)])
 
@@ -52,13 +46,13 @@ async def test_another_split_is_taken_up_and_a_fault_is_not(
     await open_region(bus, parse(WHOLE))
     stop = asyncio.Event()
     serving = asyncio.create_task(app.serve(settings, stop))
-    await until(lambda: "fleet=all" in caplog.text)
+    await eventually(lambda: "fleet=all" in caplog.text)
     settings.region_file.write_text('region = "follow"\n[[fleets]]\n')
-    await until(lambda: "files_refused" in caplog.text)
+    await eventually(lambda: "files_refused" in caplog.text)
     settings.region_file.write_text(WHOLE.replace("follow", "other"))
-    await until(lambda: "it is of other now" in caplog.text)
+    await eventually(lambda: "it is of other now" in caplog.text)
     settings.region_file.write_text(SPLIT)
-    await until(lambda: "fleet=py" in caplog.text and "fleet=rest" in caplog.text)
+    await eventually(lambda: "fleet=py" in caplog.text and "fleet=rest" in caplog.text)
     assert caplog.text.count("action=files_refused") == 2
     stop.set()
     await asyncio.wait_for(serving, 10)

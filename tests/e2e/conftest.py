@@ -12,14 +12,14 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from yurt import SyncClient
 
 HOME = Path(__file__).parents[2]
@@ -31,16 +31,6 @@ region = "local"
 [delivery]
 ack_wait_s = 2
 """
-
-
-def until(true: Callable[[], Any], within_s: float = 30) -> Any:
-    """What *true* gives, once that is something; an assertion when it takes longer than *within_s*."""
-    pause = threading.Event()
-    for _ in range(int(within_s / 0.05)):
-        if value := true():
-            return value
-        pause.wait(0.05)
-    raise AssertionError(f"not within {within_s} s: {true}")
 
 
 class Network:

@@ -9,15 +9,16 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.service.bus import Bus
+from tests import waiting
 from yurt import SyncClient
 from yurt.faults import Untrusted
 
@@ -84,13 +85,7 @@ class Up:
             return client.execute("python", code)
 
 
-def until(true: Callable[[], Any], within_s: float = 60) -> Any:
-    """What *true* gives, once that is something; an assertion when it takes longer."""
-    pause, deadline = threading.Event(), time.monotonic() + within_s
-    while not (value := true()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {true}"
-        pause.wait(0.1)
-    return value
+until = partial(waiting.until, within_s=60)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,7 @@ from tests.conftest import (
     make_streams,
 )
 from tests.gateway.scripted import ScriptedRunner, Story, hello
+from tests.waiting import eventually
 
 _numbers = itertools.count(1)
 
@@ -105,13 +107,7 @@ async def door(nats_server: Any, region_name: str) -> AsyncIterator[Door]:
         yield opened
 
 
-async def comes_true(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Returns once it is true; ``TimeoutError`` when it never is."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0)
+comes_true = partial(eventually, within_s=DEADLINE_S)
 
 
 async def is_ready(door: Door) -> bool:

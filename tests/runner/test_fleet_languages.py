@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from runner.fleet import LINGER_S, RETRY_S, FleetLanguages
 from runner.languages.contract import Boot, Installation, Probe, Room
 from runner.shelves import Shelves
 from tests.sandboxes import missing
+from tests.waiting import eventually
 from yurt.bootstrap.fleets import change
 
 PYTHON, GO, RUST = Language.PYTHON, Language.GO, Language.RUST
@@ -110,12 +111,6 @@ def submission(language: Language, version: str = "*") -> Submission:
     return Submission(language=language, version=version, code=b"", timeout_s=1, memory_mb=64, limits=DEFAULTS)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  (the runner looks round by itself)
-            await asyncio.sleep(SOON_S)
-
-
 @pytest.fixture
 async def hall(bus: Bus, request: pytest.FixtureRequest) -> Hall:
     return Hall(bus, f"hall-{abs(hash(request.node.name)) % 10**8}")
@@ -136,18 +131,18 @@ async def test_languages_come_at_once_and_go_when_they_are_let_go(hall: Hall) ->
     looking = asyncio.create_task(hall.fleet.run())
     await hall.shelves.stock([hall.benches[PYTHON]])  # type: ignore[list-item]
     await hall.split(GO)
-    await until(lambda: hall.offers() == {PYTHON, GO} and hall.fleet.languages == {GO})
+    await eventually(lambda: hall.offers() == {PYTHON, GO} and hall.fleet.languages == {GO})
     hall.now += LINGER_S - 1
     await hall.split(GO, RUST)
-    await until(lambda: hall.fleet.languages == {GO, RUST})
+    await eventually(lambda: hall.fleet.languages == {GO, RUST})
     assert hall.offers() == {PYTHON, GO}
     hall.in_hand.add(PYTHON)
     hall.now += 2
     await hall.split(GO)
-    await until(lambda: hall.fleet.languages == {GO})
+    await eventually(lambda: hall.fleet.languages == {GO})
     assert hall.offers() == {PYTHON, GO}, "a job of it runs"
     hall.in_hand.clear()
-    await until(lambda: hall.offers() == {GO})
+    await eventually(lambda: hall.offers() == {GO})
     assert hall.engine.installed == ["go-2.0", "go-1.0"]
     looking.cancel()
 
@@ -204,7 +199,7 @@ async def test_a_queue_that_cannot_be_asked_changes_nothing(hall: Hall) -> None:
     looking = asyncio.create_task(hall.fleet.run())
     await hall.fleet.stocked(submission(GO))  # some rounds later
     hall.now += 2 * LINGER_S
-    await until(lambda: hall.offers() == {PYTHON})
+    await eventually(lambda: hall.offers() == {PYTHON})
     assert hall.fleet.languages == {PYTHON}
     looking.cancel()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from jobs.errors import ConfigFault
 from runner.notice import ACTION, MARGIN_S, NOTICE_S, REBALANCE, Notice
 from tests.conftest import free_port
 from tests.metadata import Metadata, metadata
+from tests.waiting import eventually
 
 WITHIN_S = 10.0
 
@@ -36,12 +38,7 @@ async def endpoint() -> AsyncIterator[tuple[Metadata, Notice]]:
         yield machine, notice
 
 
-async def comes_true(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
+comes_true = partial(eventually, within_s=WITHIN_S)
 
 
 async def test_a_notice_is_heard_with_its_time() -> None:

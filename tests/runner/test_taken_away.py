@@ -18,6 +18,7 @@ from jobs.states import Class, State
 from tests.conftest import NatsServer, make_streams
 from tests.metadata import metadata
 from tests.runner_processes import result, runner_process, stored, submit
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.network,
@@ -35,11 +36,10 @@ def sleeper(seconds: float, words: str) -> str:
 
 
 async def all_are_taken(bus: Bus, region: Region) -> None:
-    async with asyncio.timeout(TAKEN_S):
-        while True:
-            if (await the_queue(bus, region))[0] == 0:
-                return
-            await asyncio.sleep(0.02)
+    async def none_waits() -> bool:
+        return (await the_queue(bus, region))[0] == 0
+
+    await eventually(none_waits, TAKEN_S)
 
 
 async def the_queue(bus: Bus, region: Region) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from jobs.region import Fleet, Region
 from jobs.service.bus import Bus
 from jobs.service.streams_there import need
 from jobs.streams import StreamPlan, serving
+from tests.waiting import eventually
 from tests.yurt.trading import (
     GO,
     PYTHON,
@@ -26,7 +27,6 @@ from tests.yurt.trading import (
     acknowledge,
     calls_of_a_change,
     ids,
-    until,
 )
 from yurt.bootstrap.apply import set_up
 from yurt.bootstrap.fleets import change, look
@@ -101,7 +101,7 @@ async def test_a_job_that_runs_when_its_language_moves_is_redelivered_to_its_old
     await queue.add(PYTHON, 2)
     assert ids(await queue.take("py", 1)) == ["python-0"]
     await change(bus, queue.plan(py=(GO,)))
-    again = await until(lambda: queue.take("py"))
+    again = await eventually(lambda: queue.take("py"))
     assert (ids(again), again[0].attempt) == (["python-0"], 2)
     assert ids(await queue.take("rest")) == ["python-1"]
 
@@ -113,7 +113,7 @@ async def test_two_fleets_can_swap_their_languages(queue: Queue) -> None:
     await queue.add(GO, 3)
     running = await queue.take("one", 1) + await queue.take("two", 1)
     changing = asyncio.create_task(change(queue.bus, queue.plan(one=(GO,), two=(PYTHON,))))
-    await until(lambda: queue.serves_not("two", GO))
+    await eventually(lambda: queue.serves_not("two", GO))
     await acknowledge(running)
     await changing
     one, two = await queue.take("one"), await queue.take("two")
@@ -127,7 +127,7 @@ async def test_a_fleet_goes_when_what_it_runs_has_ended(queue: Queue) -> None:
     await queue.add(PYTHON, 3)
     running = await queue.take("py", 1)
     changing = asyncio.create_task(change(queue.bus, queue.plan()))
-    await until(lambda: queue.serves("rest", PYTHON))
+    await eventually(lambda: queue.serves("rest", PYTHON))
     assert not changing.done()
     await acknowledge(running)
     await changing

@@ -137,7 +137,7 @@ async def test_the_leader_of_a_queue_dies_while_its_languages_move_and_nothing_i
         await changing
         for _ in range(2):
             languages = next(split)
-            await eventually(lambda languages=languages: moved(languages), 40)  # type: ignore[misc]
+            await eventually(lambda languages=languages: moved(languages), within_s=40)  # type: ignore[misc]
         cluster.start(cluster.number_of(leader))
         await trade.end()
     assert set(trade.queue.queued) <= trade.ended.keys()

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from jobs.service.pull import Delivery
 from jobs.states import Class
 from jobs.streams import PRIORITY_GROUP, StreamPlan, jobs_subject, plan
 from runner.intake import Intake
+from tests.waiting import eventually
 from yurt.bootstrap.fleets import change
 from yurt.bootstrap.moving import consumers
 
@@ -100,15 +100,6 @@ class Queue:
 
     async def serves_not(self, fleet: str, language: Language) -> bool:
         return not await self.serves(fleet, language)
-
-
-async def until(true: Callable[[], Awaitable[T]], within_s: float = 10.0) -> T:
-    """What *true* gives, once that is something."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if value := await true():
-                return value
-            await asyncio.sleep(0.01)
 
 
 def ids(deliveries: list[Delivery]) -> list[str]:
@@ -229,7 +220,7 @@ class Trade:
         """All that was accepted has been run when it returns."""
         self._stop.set()
         await self._tasks.pop()
-        await until(self.queue.is_empty, 60)
+        await eventually(self.queue.is_empty, 60)
         for each in self._hands:
             await each.intake.close()
         await asyncio.gather(*self._tasks)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.terraform.conftest import SOURCES, Terraform
+from yurt.bootstrap.nats_config import ServerPlan, render
 
 pytestmark = pytest.mark.network
 
@@ -158,3 +159,13 @@ def test_the_configuration_of_consul_is_json(first_starts: dict[str, str], role:
     config = json.loads(found.group(1))
     assert config["datacenter"] == "$region" and config["acl"]["default_policy"] == "deny"
     assert config.get("server", False) is (role == "server")
+
+
+def test_a_broker_s_nats_takes_messages_as_large_as_every_other_nats_of_ours() -> None:
+    """The template cannot call ``yurt.bootstrap.nats_config``, so it is held against it."""
+    text = (SOURCES / "modules/broker/files/nats.conf.tftpl").read_text()
+    plan = ServerPlan(name="n", cluster="c", port=1, cluster_port=2, store_dir=Path("/s"), sync_always=True)
+    rendered = render(plan).splitlines()
+    bounds = [line for line in rendered if line.startswith(("max_payload", "max_pending"))]
+    assert len(bounds) == 2 and set(bounds) <= set(text.splitlines())
+    assert "  sync_interval: always" in rendered and "  sync_interval: always" in text.splitlines()

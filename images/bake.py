@@ -7,6 +7,7 @@ room has it (the targets of its mounts), and the few small files that plans read
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -17,17 +18,19 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 
 from runner.engines.docker import labels
-from runner.languages.catalogue import SUPPORT
-from runner.languages.cpp import support as cpp
+from runner.languages.contract import Support
 
 CACHE = Path("/var/cache/toolchains")
 PLAN_BYTES = 1 << 20  #: what plans read is small; what compilers read is not
 
 
 def main(language: str) -> None:
-    # each precompiled header is 22 to 96 MB: an image has those that help most, a host has them all
-    cpp._SETS, cpp._ASKED_FOR = cpp._SETS[:2], cpp._ASKED_FOR[:1]
-    support = SUPPORT[next(each for each in SUPPORT if each.value == language)]()
+    if (
+        language == "cpp"
+    ):  # each precompiled header is 22 to 96 MB: an image has those that help most, a host has them all
+        cpp = importlib.import_module("runner.languages.cpp.support")
+        cpp._SETS, cpp._ASKED_FOR = cpp._SETS[:2], cpp._ASKED_FOR[:1]
+    support = support_of(language)
     found = support.discover()
     if not found:
         raise SystemExit(f"no {language} is in this root")
@@ -54,6 +57,14 @@ def main(language: str) -> None:
             Path(mount.target).symlink_to(mount.source)
     shutil.rmtree(CACHE, ignore_errors=True)
     Path("/baked.json").write_text(json.dumps(dict(labels.labels(installation, plans_of)), sort_keys=True))
+
+
+def support_of(language: str) -> Support:
+    """From the language's own folder: of the others none is here."""
+    there = vars(importlib.import_module(f"runner.languages.{language}")).values()
+    kind = next(each for each in there if isinstance(each, type) and getattr(each, "language", None) == language)
+    support: Support = kind()
+    return support
 
 
 if __name__ == "__main__":

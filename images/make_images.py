@@ -41,6 +41,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent
 sys.path[:0] = [str(HERE), str(SOURCES)]
 
+import ingredients
 import layers
 
 from runner.engines.docker.inside import files as inside
@@ -254,13 +255,8 @@ def _make(recipe: Recipe, work: Path, out: Path, ground: Ground, tag: str, *, an
 
 def _made_of(recipe: Recipe, ground: Ground) -> str:
     """A digest of all that an image is made from, but the packages as they are in Debian today."""
-    found = hashlib.sha256(repr((recipe, ground.layer.digest, layers.EPOCH)).encode())
-    folders = ("jobs", "runner") if recipe.language else ("jobs", "gateway", "runner", "autoscaler", "yurt")
-    sources = [path for name in folders for path in (SOURCES / name).rglob("*") if path.suffix != ".pyc"]
-    for path in sorted([*sources, *HERE.glob("*.py"), SOURCES / "requirements.lock"]):
-        if path.is_file():
-            found.update(path.read_bytes())
-    return found.hexdigest()
+    files = ingredients.of_language(recipe.language) if recipe.language else ingredients.of_process()
+    return ingredients.digest(files, recipe, ground.layer.digest, layers.EPOCH)
 
 
 def _language(
@@ -303,7 +299,7 @@ def _process(
     words += ["--require-hashes", "--target", str(place)]
     subprocess.run([*words, "--requirement", str(locked)], check=True, capture_output=True, timeout=600)
     shutil.rmtree(place / "bin", ignore_errors=True)
-    for name in ("jobs", "gateway", "runner", "autoscaler", "yurt"):
+    for name in ingredients.PACKAGES:
         shutil.copytree(SOURCES / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     for record in place.glob("*.dist-info/RECORD"):
         record.unlink()  # it lists the bytecode that is not there yet
@@ -494,10 +490,11 @@ def _bake(root: Path, recipe: Recipe) -> tuple[dict[str, str], list[str]]:
     """The image's labels, and the paths that baking made."""
     before = {str(path.relative_to(root)) for path in root.rglob("*")}
     sources = root / "sources"
-    for name in ("jobs", "runner"):
-        shutil.copytree(SOURCES / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(HERE / "bake.py", sources / "bake.py")
-    command = f"/usr/bin/python3.11 -I /sources/bake.py /sources {recipe.language}"
+    for path in ingredients.of_language(recipe.language):
+        target = sources / path.relative_to(SOURCES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    command = f"/usr/bin/python3.11 -I /sources/images/bake.py /sources {recipe.language}"
     script = f'mount -t proc proc "{root}/proc" && mount --bind /dev "{root}/dev" && exec chroot "{root}" {command}'
     env = {
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",

@@ -32,7 +32,7 @@ check: setup ## format, lint, types, import contracts and the fast tests, in und
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -m "not network and not thorough"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not network and not thorough"
 
 bench: setup ## measure what SPEC.md promises, beside the bare tools
 	@$(BIN)/python -m bench

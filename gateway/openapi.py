@@ -167,6 +167,9 @@ def _schemas() -> dict[str, Schema]:
         "region": _null_or(_text("where it ran; before that, whose queue it lies in")),
         "placement": _null_or(placement),
         "runner": text,
+        "engine": _null_or(
+            _text("what its sandboxes were: fork, docker-runc, docker-runsc, snapshot; null until it ends")
+        ),
         "attempt": _null_or(count),
         "verdict": verdict,
         "cause": _null_or(_words(Cause, "whose fault it is; null for ok")),

@@ -68,6 +68,7 @@ def ended(result: Result, base64: bool = False) -> dict[str, Any]:
         "region": result.region,
         "placement": told(result.queue or result.region, result.placed, ran_in),
         "runner": result.runner,
+        "engine": result.engine or None,
         "attempt": result.attempt,
         "verdict": result.verdict,
         "cause": result.cause,
@@ -114,6 +115,7 @@ def unended(execution_id: str, queued: Queued | None, running: Running | None) -
         "region": ran_in or (queued.region if queued is not None else None),
         "placement": told(queued.region, queued.placed, ran_in) if queued is not None else None,
         "runner": running.runner if running is not None else None,
+        "engine": None,
         "attempt": running.attempt if running is not None else None,
         **dict.fromkeys(_OF_THE_END),
         "timeline": {

@@ -123,11 +123,13 @@ class Roster:
     def languages(self) -> list[dict[str, Any]]:
         """One row a version that a living runner offers; languages in their usual order, newest version first."""
         merged: dict[Language, dict[str, Offer]] = {}
+        engines: dict[tuple[str, str], set[str]] = {}
         for beat in self.living():
             for offer in beat.offers:
                 if offer.language in NAMING:
                     versions = merged.setdefault(Language(offer.language), {})
                     versions[offer.version] = _merged(versions.get(offer.version), offer)
+                    engines.setdefault((offer.language, offer.version), set()).add(offer.engine)
         return [
             {
                 "language": language.value,
@@ -137,6 +139,7 @@ class Roster:
                 "compiled": NAMING[language].compiled,
                 "compile_flags": list(offer.compile_flags),
                 "extensions": list(NAMING[language].extensions),
+                "engines": sorted(filter(None, engines[language, offer.version])),
             }
             for language in Language
             for offer in _newest_first(merged.get(language, {}).values())

@@ -115,6 +115,7 @@ class Offer:
     compile_flags: tuple[str, ...] = ()  #: the default build's flags
     allowed_flags: tuple[str, ...] = ()  #: what a submission may pass, as shell-style patterns
     warm: int = 0  #: sandboxes ready now
+    engine: str = ""  #: what its sandboxes are: fork, docker-runc …; empty: an older runner, which does not say
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,8 @@ A region file is TOML; everything but ``region`` has a default::
     maximum = 200
     job = "runner"                            # the Nomad job of its baseline, and of what is dispatched
     burst_job = "runner-burst"
+    engine = "fork"                           # what its sandboxes are: fork, docker or snapshot (jobs.engines)
+    engines = { java = "snapshot" }           # and where that is another for some of its languages
 
     [[neighbours]]                            # where jobs may overflow to, and come from; Consul knows better
     region = "eu-west"
@@ -45,6 +47,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from jobs.engines import Choice, EngineName, engine_named
 from jobs.errors import ConfigFault
 from jobs.languages import Language, find
 from jobs.states import Class
@@ -87,6 +90,12 @@ class Fleet:
     maximum: int | None = None
     job: str = ""  #: empty: ``runner``, or ``runner-<fleet>`` where there are several
     burst_job: str = ""  #: empty: ``runner-burst``, or ``runner-burst-<fleet>``
+    engine: EngineName | None = None  #: None: as its runners are set, else the default one
+    engines: tuple[tuple[Language, EngineName], ...] = ()  #: of languages that have another
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(engine=self.engine, engines=dict(self.engines))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,30 +225,14 @@ def _only(entry: dict[str, Any], known: tuple[str, ...], where: str, faults: lis
 def _fleets(given: Any, faults: list[str]) -> tuple[Fleet, ...]:
     fleets: list[Fleet] = []
     owner: dict[Language, str] = {}
+    known = ("name", "languages", "minimum", "maximum", "job", "burst_job", "engine", "engines")
     for at, entry in enumerate(_tables(given, "fleets", faults)):
         where = f"fleets[{at}]"
-        _only(entry, ("name", "languages", "minimum", "maximum", "job", "burst_job"), where, faults)
+        _only(entry, known, where, faults)
         name = _name(entry.get("name"), f"{where}.name", faults)
         if any(name == fleet.name for fleet in fleets):
             faults.append(f"{where}.name: {name!r} is there already; give each fleet a name of its own")
-        languages = []
-        words = entry.get("languages", [])
-        if not isinstance(words, list):
-            faults.append(f"{where}.languages: must be a list of languages")
-            words = []
-        for word in words:
-            language = find(word) if isinstance(word, str) else None
-            if language is None:
-                faults.append(f"{where}.languages: {word!r} is no language; the known ones are {', '.join(Language)}")
-            elif language in owner:
-                faults.append(f"{where}.languages: {language} is in fleet {owner[language]!r} already; keep one")
-            else:
-                owner[language] = name
-                languages.append(language)
-        if words == []:
-            faults.append(
-                f"{where}.languages: a fleet needs at least one language; give it one, or leave the fleet out"
-            )
+        languages = _languages(entry.get("languages", []), name, owner, f"{where}.languages", faults)
         bounds = [_count(entry.get(key), f"{where}.{key}", faults) for key in ("minimum", "maximum")]
         if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
             faults.append(f"{where}.minimum: {bounds[0]} is above the maximum {bounds[1]}; swap them")
@@ -247,17 +240,63 @@ def _fleets(given: Any, faults: list[str]) -> tuple[Fleet, ...]:
         fleets.append(
             Fleet(
                 name=name,
-                languages=tuple(languages),
+                languages=languages,
                 minimum=bounds[0],
                 maximum=bounds[1],
                 job=jobs[0],
                 burst_job=jobs[1],
+                engine=engine_named(entry["engine"], f"{where}.engine", faults) if "engine" in entry else None,
+                engines=_engines(entry.get("engines", {}), languages, f"{where}.engines", faults),
             )
         )
     missing = [language for language in Language if language not in owner]
     if missing:
         faults.append(f"fleets: no fleet serves {', '.join(missing)}; put each into one")
     return tuple(fleets)
+
+
+def _languages(
+    words: Any, fleet: str, owner: dict[Language, str], where: str, faults: list[str]
+) -> tuple[Language, ...]:
+    """Those of one fleet; *owner* remembers whose each is."""
+    languages = []
+    if not isinstance(words, list):
+        faults.append(f"{where}: must be a list of languages")
+        words = []
+    for word in words:
+        language = find(word) if isinstance(word, str) else None
+        if language is None:
+            faults.append(f"{where}: {word!r} is no language; the known ones are {', '.join(Language)}")
+        elif language in owner:
+            faults.append(f"{where}: {language} is in fleet {owner[language]!r} already; keep one")
+        else:
+            owner[language] = fleet
+            languages.append(language)
+    if words == []:
+        faults.append(f"{where}: a fleet needs at least one language; give it one, or leave the fleet out")
+    return tuple(languages)
+
+
+def _engines(
+    given: Any, languages: tuple[Language, ...], where: str, faults: list[str]
+) -> tuple[tuple[Language, EngineName], ...]:
+    """The languages of a fleet that have an engine of their own."""
+    if not isinstance(given, dict):
+        faults.append(f'{where}: must be a table, {{ java = "snapshot" }}')
+        return ()
+    engines: dict[Language, EngineName] = {}
+    for word, name in given.items():
+        language = find(word)
+        if language is None:
+            faults.append(f"{where}.{word}: no such language; the known ones are {', '.join(Language)}")
+        elif language not in languages:
+            faults.append(f"{where}.{word}: this fleet does not serve {language}; say it in the fleet that does")
+        elif language in engines:
+            faults.append(f"{where}.{word}: {language} is there twice; keep one")
+        engine = engine_named(name, f"{where}.{word}", faults)
+        if language in languages and engine is not None:
+            engines[language] = engine
+    return tuple(engines.items())
 
 
 def _count(value: Any, where: str, faults: list[str]) -> int | None:

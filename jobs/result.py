@@ -100,3 +100,4 @@ class Result:
     chunks: tuple[tuple[str, int], ...] = ()
     queue: str = ""
     placed: str = "home"
+    engine: str = ""  #: what its sandboxes were: fork, docker-runc …; empty: it never ran, or an older runner

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from jobs import streams, wire
+from jobs import engines, streams, wire
+from jobs.engines import EngineName
 from jobs.errors import ConfigFault, PlatformFault, Unavailable
 from jobs.events import BEAT_S, Beat
 from jobs.languages import Language
@@ -27,8 +29,8 @@ from jobs.service.connections import connect
 from jobs.service.registration import make_registration, runner_service
 from jobs.service.settings import load_region
 from jobs.service.streams_there import need
-from runner.engine import Engine
 from runner.engines.fork.engine import ForkEngine
+from runner.engines.several import Engines, Started
 from runner.fleet import FleetLanguages
 from runner.intake import Intake
 from runner.languages.catalogue import SUPPORT
@@ -68,8 +70,9 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
     atlas = make_atlas(settings, region)
     logs.event(log, "connecting", nats=",".join(settings.nats_urls))
     bus = await connect(settings, role="runner", name=f"runner {settings.name}")
-    engine, support = await make_engine(settings)
-    runner = Runner(settings, region, bus, engine, support, atlas, lifetime, notice, certificate)
+    engines = make_engines(settings, fleet)
+    await engines.start(each for each in fleet.languages if is_allowed(settings, each))
+    runner = Runner(settings, region, bus, engines, atlas, lifetime, notice, certificate)
     if settings.notice_url:
         runner.tasks.start(notice.listen(), "notices of the machine")
     stocking = asyncio.create_task(runner.stock(fleet))  # which needs no NATS: it goes on while the streams are made
@@ -86,24 +89,48 @@ async def serve(settings: RunnerSettings, stop: asyncio.Event) -> None:
         stocking.cancel()
         await asyncio.gather(stocking, return_exceptions=True)
         await runner.shut_down()
-        await engine.close()
+        await engines.close()
         await bus.close()
 
 
-async def make_engine(settings: RunnerSettings) -> tuple[Engine, Callable[[Language], Support]]:
-    """What pitches sandboxes, and each language as that engine has it: the host's, or what images hold."""
-    if os.geteuid() != 0:
-        raise ConfigFault(
-            f"engine: {settings.engine} needs root, for control groups and namespaces; start the runner as root"
-        )
-    if settings.engine == "fork":
-        return ForkEngine(slots=settings.slots + SPARE_SLOTS), lambda language: SUPPORT[language]()
-    if settings.engine == "docker":
-        from runner.engines.docker.engine import started  # its library is loaded only where it is asked for
+def make_engines(settings: RunnerSettings, fleet: Fleet) -> Engines:
+    """What pitches sandboxes, language by language: as the settings say, then the fleet, then the fork engine."""
+    faults: list[str] = []
+    choices = (engines.read(settings.engine, "engine", faults), fleet.choice)
+    if faults:
+        raise ConfigFault("the settings have faults:\n  " + "\n  ".join(faults))
+    starts = {EngineName.FORK: _fork, EngineName.DOCKER: _docker, EngineName.SNAPSHOT: _snapshot}
+    return Engines(
+        {name: partial(_as_root, name, start, settings) for name, start in starts.items()},
+        lambda language: engines.chosen(language, choices),
+    )
 
-        docker = await started(url=settings.docker_url, runtime=settings.docker_runtime, cache=settings.cache)
-        return docker, lambda language: docker.support(SUPPORT[language]())
-    raise ConfigFault(f"engine: {settings.engine!r} is not served by this version; fork and docker are")
+
+def is_allowed(settings: RunnerSettings, language: Language) -> bool:
+    return not settings.languages or language.value in settings.languages
+
+
+async def _as_root(
+    name: str, start: Callable[[RunnerSettings], Awaitable[Started]], settings: RunnerSettings
+) -> Started:
+    if os.geteuid() != 0:
+        raise ConfigFault(f"engine: {name} needs root, for control groups and namespaces; start the runner as root")
+    return await start(settings)
+
+
+async def _fork(settings: RunnerSettings) -> Started:
+    return Started(engine=ForkEngine(slots=settings.slots + SPARE_SLOTS), called=EngineName.FORK)
+
+
+async def _docker(settings: RunnerSettings) -> Started:
+    from runner.engines.docker.engine import started  # its library is loaded only where it is asked for
+
+    docker = await started(url=settings.docker_url, runtime=settings.docker_runtime, cache=settings.cache)
+    return Started(engine=docker, support=docker.support, called=f"{EngineName.DOCKER}-{settings.docker_runtime}")
+
+
+async def _snapshot(settings: RunnerSettings) -> Started:
+    raise ConfigFault("engine: snapshot is not served by this version; fork and docker are")
 
 
 class Runner:
@@ -114,8 +141,7 @@ class Runner:
         settings: RunnerSettings,
         region: Region,
         bus: Bus,
-        engine: Engine,
-        support: Callable[[Language], Support],
+        engines: Engines,
         atlas: Atlas,
         lifetime: Lifetime,
         notice: Notice,
@@ -123,9 +149,11 @@ class Runner:
     ) -> None:
         self._settings, self._region, self._bus, self._lifetime = settings, region, bus, lifetime
         self._notice = notice
-        self.shelves = Shelves(engine, cache=settings.cache, warm=settings.warm, slots=settings.slots)
+        self.shelves = Shelves(
+            engines, cache=settings.cache, warm=settings.warm, slots=settings.slots, called=engines.called
+        )
         self.tasks = life.Tasks()
-        self._of_engine = support
+        self._engines = engines
         self._atlas = atlas
         self._metrics = Metrics()
         self._fleet = FleetLanguages(
@@ -197,6 +225,7 @@ class Runner:
         self._older = asyncio.create_task(self.shelves.stock_older(older), name="older versions")
         self._fleet.expect({support.language for support, _ in older}, self._older)
         self.tasks.start(self._fleet.run(), "languages of the fleet")
+        self.tasks.start(self._engines.keep_up(), "engines")
         logs.event(log, "ready", runner=self._settings.name, region=self._region.name, admin_port=port)
 
     async def over(self) -> None:
@@ -236,8 +265,7 @@ class Runner:
         return self._pressure.spare(running, self.shelves.building.waiting)
 
     def _support(self, language: Language) -> Support | None:
-        allowed = self._settings.languages
-        return self._of_engine(language) if not allowed or language.value in allowed else None
+        return self._engines.support(SUPPORT[language]()) if is_allowed(self._settings, language) else None
 
     def _languages(self) -> set[Language]:
         return {Language(offer.language) for offer in self.shelves.offers()}

@@ -51,6 +51,7 @@ class Shelf:
     installation: Installation
     boots: dict[Room, Boot]
     pools: dict[Room, Pool]
+    engine: str = ""  #: what pitches for it, as people call it
 
 
 @dataclass
@@ -345,6 +346,7 @@ class Execution:
             chunks=tuple(self.tape.lengths),
             queue=job.region if job.region != self.region else "",
             placed=job.placed,
+            engine=self.shelf.engine,
         )
 
 

@@ -28,14 +28,14 @@ class Metrics:
         )
         self._running = Gauge("yurt_runner_running", "Jobs that run now", registry=self.registry)
         self._verdicts = Counter(
-            "yurt_runner_results", "Results by verdict", ["language", "verdict"], registry=self.registry
+            "yurt_runner_results", "Results by verdict", ["language", "verdict", "engine"], registry=self.registry
         )
 
     def ended(self, result: Result) -> None:
         total = result.timeline.total_ms
         if total is not None:
             self._duration.labels(result.language, result.state.value).observe(total / 1000)
-        self._verdicts.labels(result.language, (result.verdict or result.state).value).inc()
+        self._verdicts.labels(result.language, (result.verdict or result.state).value, result.engine).inc()
 
     def now(self, *, running: int, offers: tuple[Offer, ...], warm: int, cold: int) -> None:
         self._running.set(running)

@@ -40,7 +40,7 @@ def default_cache() -> Path:
 class RunnerSettings(Connections):
     fleet: str = "all"
     name: str = field(default_factory=default_name)
-    engine: str = "fork"  #: or docker
+    engine: tuple[str, ...] = ()  #: docker, or java=snapshot,go=docker; goes before what the fleet's region file says
     docker_url: str = field(default_factory=default_docker)  #: the daemon's unix socket, on this machine
     docker_runtime: str = "runc"  #: what the daemon runs containers with: runc, runsc (gVisor), kata-fc (Firecracker)
     slots: int = field(default_factory=default_slots)  #: the most jobs at once

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jobs.errors import SandboxFault, YurtError
@@ -35,8 +35,17 @@ log = logging.getLogger("shelves")
 class Shelves:
     """Every installation that this runner has proved."""
 
-    def __init__(self, engine: Engine, *, cache: Path, warm: int, slots: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        cache: Path,
+        warm: int,
+        slots: int,
+        called: Callable[[Language], str] = lambda language: "",
+    ) -> None:
         self._engine, self._cache, self._warm, self._slots = engine, cache, warm, slots
+        self._called = called  #: the engine of a language, for people
         self._shelves: dict[Language, list[Shelf]] = {}
         self._gone = (0, 0)  #: warm and cold starts from shelves that are no more
         self.news = asyncio.Event()  #: set, and replaced by another, when something more is offered
@@ -99,6 +108,7 @@ class Shelves:
                     compile_flags=one.compile_flags,
                     allowed_flags=one.allowed_flags,
                     warm=warm,
+                    engine=shelf.engine,
                 )
         return tuple(offers.values())
 
@@ -127,7 +137,11 @@ class Shelves:
             await self._engine.add(installation, boots)
             pools = {boot.room: self._pool(installation, boot, newest) for boot in boots}
             shelf = Shelf(
-                support=support, installation=installation, boots={boot.room: boot for boot in boots}, pools=pools
+                support=support,
+                installation=installation,
+                boots={boot.room: boot for boot in boots},
+                pools=pools,
+                engine=self._called(installation.language),
             )
             for pool in pools.values():
                 pool.start()
@@ -144,7 +158,14 @@ class Shelves:
         self.news.set()
         self.news = asyncio.Event()
         took = time.monotonic() - began
-        event(log, "offered", language=installation.language, version=installation.version, seconds=took)
+        event(
+            log,
+            "offered",
+            language=installation.language,
+            version=installation.version,
+            engine=shelf.engine or None,
+            seconds=took,
+        )
 
     def _pool(self, installation: Installation, boot: Boot, newest: bool) -> Pool:
         """How many wait: forks are cheap and kept in numbers, a runtime started ahead costs memory and its start."""

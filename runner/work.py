@@ -331,6 +331,7 @@ def _log_done(job: Job, result: Result) -> None:
         execution_id=job.id,
         language=job.submission.language,
         version=result.version,
+        engine=result.engine or None,
         state=result.state,
         verdict=result.verdict,
         attempt=result.attempt,

@@ -6,7 +6,7 @@ Times are ISO 8601 UTC; durations and sizes carry their unit in the name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Usage(TypedDict):
@@ -71,6 +71,7 @@ class Execution(TypedDict):
     region: str
     placement: Placement | None
     runner: str | None
+    engine: NotRequired[str | None]  #: what its sandboxes were; older networks do not say
     attempt: int
     verdict: str | None
     cause: str | None
@@ -106,6 +107,7 @@ class Language(TypedDict):
     compiled: bool
     compile_flags: list[str]
     extensions: list[str]
+    engines: NotRequired[list[str]]  #: older networks do not say
 
 
 class Fields(TypedDict, total=False):

@@ -58,12 +58,14 @@ def test_three_missed_beats_are_death_and_leaving_is_at_once(roster: Roster, clo
 
 def test_languages_are_a_row_a_version_newest_first(roster: Roster) -> None:
     """Exactly the contract's fields; what two runners have of a version is put together."""
-    roster.hear(BEAT)
-    roster.hear(replace(BEAT, runner="b", offers=(Offer(language="python", version="3.11.7", variants=("ml",)),)))
+    roster.hear(replace(BEAT, offers=(replace(OFFERS[0], engine="fork"), *OFFERS[1:])))
+    other = Offer(language="python", version="3.11.7", variants=("ml",), engine="docker-runc")
+    roster.hear(replace(BEAT, runner="b", offers=(other,)))
     rows = roster.languages()
     assert [(row["language"], row["version"]) for row in rows][:2] == [("python", "3.12.1"), ("python", "3.11.7")]
     assert rows[1]["variants"] == ["data", "ml"]
-    fields = ["language", "version", "aliases", "variants", "compiled", "compile_flags", "extensions"]
+    assert [row["engines"] for row in rows][:2] == [[], ["docker-runc", "fork"]]
+    fields = ["language", "version", "aliases", "variants", "compiled", "compile_flags", "extensions", "engines"]
     assert all(list(row) == fields for row in rows)
     assert {row["language"] for row in rows} == set(Language)
 

@@ -70,6 +70,31 @@ languages = ["python"]
         assert part in said
 
 
+def test_a_fleet_says_which_engine_its_languages_have() -> None:
+    """As a whole, and otherwise for some; one that says nothing leaves it to its runners."""
+    text = SPLIT.replace('"rust"]', '"rust"]\nengine = "docker"\nengines = { jdk = "snapshot", go = "fork" }')
+    scripts, compiled = region.parse(text).fleets
+    assert (scripts.engine, scripts.engines) == (None, ())
+    said = {language.value: compiled.choice.of(language) for language in compiled.languages}
+    assert said == {"java": "snapshot", "go": "fork", "cpp": "docker", "rust": "docker"}
+
+
+def test_every_fault_of_engines_is_told_with_its_cure() -> None:
+    """Unknown engines and languages, and one that another fleet serves."""
+    faults = (
+        'engine = "dokcer"\nengines = { python = "fork", cobol = "docker", java = 3, go = "dock", golang = "fork" }'
+    )
+    with pytest.raises(ConfigFault) as caught:
+        region.parse(SPLIT.replace('"rust"]', '"rust"]\n' + faults))
+    assert str(caught.value).splitlines()[1:] == [
+        "  fleets[1].engine: 'dokcer' is no engine; the known ones are fork, docker, snapshot",
+        "  fleets[1].engines.python: this fleet does not serve python; say it in the fleet that does",
+        "  fleets[1].engines.cobol: no such language; the known ones are python, javascript, java, go, cpp, rust",
+        "  fleets[1].engines.java: 3 is no engine; the known ones are fork, docker, snapshot",
+        "  fleets[1].engines.go: 'dock' is no engine; the known ones are fork, docker, snapshot",
+    ]
+
+
 def test_text_that_is_no_toml_is_refused_with_its_line() -> None:
     """The cure starts with the place."""
     with pytest.raises(ConfigFault, match="line 1"):

@@ -51,6 +51,12 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (("up", "--regions", "us-east,us-east"), 1, b"'us-east' is there twice"),
         (("up", "--regions", "US East"), 1, b"lower-case"),
         (("up", "--port", "99999"), 2, b"is no port"),
+        (
+            ("up", "--engine", "podman"),
+            2,
+            b"--engine: 'podman' is no engine; the known ones are fork, docker, snapshot",
+        ),
+        (("up", "--engine", "java=docker", "--engine", "cobol=fork"), 2, b"--engine: 'cobol' is no language"),
         (("up", "--region-file", "gone.toml"), 1, b"the region file gone.toml cannot be read"),
     ],
 )
@@ -68,6 +74,12 @@ def test_importing_yurt_loads_no_http_library() -> None:
     program = "import sys, yurt; sys.exit('aiohttp' in sys.modules or 'jobs.errors' in sys.modules)"
     home = str(Path(__file__).parents[2])
     assert subprocess.run([sys.executable, "-c", program], cwd=home, check=False).returncode == 0
+
+
+def test_an_engine_is_asked_for_as_a_whole_or_by_language_once_or_again() -> None:
+    assert arguments.parse(["up"]).engine is None
+    words = ["up", "--engine", "docker, go=fork", "--engine", "java=snapshot"]
+    assert arguments.parse(words).engine == ["docker", "go=fork", "java=snapshot"]
 
 
 def options(*words: str) -> argparse.Namespace:

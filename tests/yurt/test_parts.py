@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.languages import Language
 from jobs.limits import MESSAGE_BYTES
 from jobs.service.settings import load, load_region
 from yurt.stack import parts
@@ -64,6 +65,32 @@ def test_each_fleet_has_a_runner(tmp_path: Path) -> None:
     plans = parts.runners(layout, {})
     assert [plan.title for plan in plans] == ["runner-scripts", "runner-compiled"]
     assert 'fleet = "compiled"' in Path(plans[1].argv[-1]).read_text()
+
+
+def test_runners_have_the_engine_that_was_asked_for_or_are_left_to_region_file_and_environment(tmp_path: Path) -> None:
+    from runner.settings import RunnerSettings
+
+    def engine(wish: Wish, environ: dict[str, str]) -> tuple[str, ...]:
+        [plan] = parts.runners(lay_out(wish, Folder(tmp_path))[0], environ)
+        return load(RunnerSettings, file=Path(plan.argv[-1]), environ=plan.environ, flags={}).engine
+
+    environ = {"YURT_ENGINE": "docker, java=fork"}
+    assert engine(Wish(), {}) == ()
+    assert engine(Wish(), environ) == ("docker", "java=fork")
+    assert engine(Wish(engine=("go=docker",)), environ) == ("go=docker",)
+
+
+def test_the_region_file_of_a_network_says_the_engines_of_its_fleets(tmp_path: Path) -> None:
+    file = tmp_path / "region.toml"
+    names = ", ".join(f'"{language}"' for language in Language)
+    file.write_text(
+        f'region = "local"\n[[fleets]]\nname = "all"\nlanguages = [{names}]\n'
+        'engine = "docker"\nengines = { java = "snapshot", go = "fork" }\n'
+    )
+    [layout] = lay_out(Wish(files=(file,)), Folder(tmp_path / "data"))
+    parts.runners(layout, {})
+    assert load_region(layout.folder / "region.toml", "") == layout.region
+    assert layout.region.fleets[0].choice.of(Language.JAVA) == "snapshot"
 
 
 @pytest.mark.parametrize("wish", [Wish(), THREE, Wish(replicas=3), Wish(regions=("a", "b"), replicas=3)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 Do = Callable[[argparse.Namespace], int]
 
@@ -38,6 +39,8 @@ examples:
   yurt up --region-file region.toml    queues, delivery and fleets of your own
   yurt up --regions us-east,eu-west,ap-south --rtt us-east:eu-west=80ms --rtt us-east:ap-south=200ms
   yurt up --tls                        HTTPS, and TLS inside, by an authority made in the data folder
+  yurt up --engine docker              sandboxes are containers; yurt doctor says which engines work here
+  yurt up --engine python=snapshot,java=docker          only for these; the others are forked, the fastest way
 
 It prints one line a region, "ready http://HOST:PORT region=NAME", when it can take jobs. The first start
 prepares the toolchains, which takes a minute or two. Ctrl-C or SIGTERM ends it: running programs finish,
@@ -46,6 +49,10 @@ queued ones stay queued for the next start. A second Ctrl-C kills what has not e
 Several regions each have a NATS cluster, a gateway and a runner; jobs go from one to the other as they would
 between data centres. --rtt delays what passes between two of them. A data folder remembers its regions: start
 again at least most of them together.
+
+An engine that does not work here takes only its languages away, and it is said why. What --engine says of a language
+goes before what a region file says of its fleet (engine, engines). Docker's daemon is at DOCKER_HOST; what it runs
+containers with is YURT_DOCKER_RUNTIME: runc, runsc (gVisor), kata-fc (Firecracker).
 """
 
 
@@ -112,7 +119,12 @@ def _network_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
         "--replicas", type=int, choices=(1, 3), help="NATS servers a region, and copies of each stream; default 1"
     )
     up.add_argument("--tls", action="store_true", help="HTTPS, and TLS between all processes")
-    up.add_argument("--engine", choices=("fork", "docker"), default="fork", help="what pitches sandboxes")
+    up.add_argument(
+        "--engine",
+        action=_Engines,
+        metavar="ENGINE|LANGUAGE=ENGINE,…",
+        help="what sandboxes are: fork (the default), docker or snapshot; may be given again",
+    )
     up.add_argument("--quiet", action="store_true", help="say nothing but the ready line")
     _data(up)
     status = _command(
@@ -248,6 +260,22 @@ def _data(parser: argparse.ArgumentParser) -> None:
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+class _Engines(argparse.Action):
+    """Words between commas, over all times that the option is given."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        from jobs import engines
+
+        words = [*(getattr(options, self.dest) or ()), *filter(None, map(str.strip, values.split(",")))]
+        faults: list[str] = []
+        engines.read(words, self.dest, faults)
+        if faults:
+            parser.error("; ".join(f"--{fault}" for fault in faults))
+        setattr(options, self.dest, words)
 
 
 def _port(word: str) -> int:

@@ -65,11 +65,12 @@ def languages(options: argparse.Namespace) -> int:
             entry["version"],
             " ".join(entry["extensions"]),
             " ".join(entry["variants"]) or "-",
+            " ".join(entry.get("engines", [])) or "-",
             " ".join(entry["compile_flags"]) or "-",
         ]
         for entry in offered
     ]
-    print(table(["LANGUAGE", "VERSION", "FILES", "VARIANTS", "COMPILED WITH"], rows))
+    print(table(["LANGUAGE", "VERSION", "FILES", "VARIANTS", "ENGINES", "COMPILED WITH"], rows))
     return exits.OK
 
 

@@ -97,7 +97,7 @@ def _wish(options: argparse.Namespace) -> Wish:
         rtt=tuple(options.rtt or ()),
         replicas=options.replicas,
         port=options.port,
-        engine=options.engine,
+        engine=tuple(options.engine or ()),
         tls=options.tls,
         consul=bool(os.environ.get("YURT_CONSUL_ADDRESS")),
     )

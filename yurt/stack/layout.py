@@ -46,7 +46,7 @@ class Wish:
     rtt: tuple[str, ...] = ()
     replicas: int | None = None
     port: int | None = None
-    engine: str = "fork"
+    engine: tuple[str, ...] = ()  #: as in a runner's settings; empty: as region files and runners say
     tls: bool = False
     consul: bool = False  #: NATS servers are entered in Consul, as gateways and runners enter themselves
 
@@ -79,7 +79,7 @@ class Layout:
     folder: Path
     port: int
     servers: tuple[Server, ...]
-    engine: str = "fork"
+    engine: tuple[str, ...] = ()
     authority: Authority | None = field(default=None, repr=False)  #: None: no TLS
     rtt_ms: Mapping[str, float] = field(default_factory=dict, hash=False)  #: to those regions it was set apart from
     others: tuple[Layout, ...] = field(default=(), repr=False)

@@ -74,7 +74,9 @@ def runners(layout: Layout, environ: Mapping[str, str]) -> list[Plan]:
 
 
 def _runner(layout: Layout, fleet: Fleet, environ: Mapping[str, str]) -> Plan:
-    settings: dict[str, Any] = {**_connections(layout), "engine": layout.engine, "fleet": fleet.name}
+    settings: dict[str, Any] = {**_connections(layout), "fleet": fleet.name}
+    if layout.engine:
+        settings["engine"] = list(layout.engine)
     if (files := _certificate(layout, "admin", "server")) is not None:
         settings |= {"admin_tls_cert_file": str(files.cert), "admin_tls_key_file": str(files.key)}
     title = "runner" if len(layout.region.fleets) == 1 else f"runner-{fleet.name}"

@@ -55,6 +55,8 @@ def _sentence(action: str, fields: dict[str, str]) -> str | None:
         return f"preparing {name}: {fields['step']}"
     if action == "offered":
         return f"{name} is ready"
+    if action == "engine_off":
+        return f"engine {fields.get('engine')} cannot be had: {fields.get('why')}"
     if action == "not_found":
         return f"{name} is not installed here, and left out"
     if action == "not_offered":

@@ -46,5 +46,7 @@ def _unset(value: Any) -> bool:
 
 
 def _value(value: Any) -> str:
-    """JSON's way of writing strings, numbers, booleans and lists of them is TOML's too."""
+    """JSON's way of writing strings, numbers, booleans and lists of them is TOML's too. Pairs are a table on a line."""
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value) + " }"
     return json.dumps(list(value) if isinstance(value, tuple) else value)

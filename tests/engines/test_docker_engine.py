@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.daemon import Daemon
 from jobs.errors import ConfigFault, SandboxFault
 from jobs.languages import Language
 from jobs.limits import DEFAULTS, MIB
@@ -21,7 +22,6 @@ from runner.engine import Order, PlacedFile
 from runner.engines.docker.engine import OWNER, DockerEngine, started
 from runner.languages.contract import ENVIRONMENT, Installation, Room
 from runner.languages.python import Python
-from tests.engines.daemon import Daemon
 from yurt import SyncClient
 
 GONE_S = 30.0

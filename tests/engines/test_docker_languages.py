@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from bench.daemon import Daemon
 from jobs.languages import Language
 from jobs.states import Verdict
-from tests.engines.daemon import ARCHIVES, Daemon
+from tests.engines.daemon import ARCHIVES
 from tests.sandboxes import Sandboxes, docker
 
 HELLO = {

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.daemon import Daemon, runsc
 from jobs.states import Verdict
-from tests.engines.daemon import Daemon, runsc
 from tests.sandboxes import Sandboxes, docker
 
 

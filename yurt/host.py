@@ -1,12 +1,11 @@
 """What this machine can do: looked at, never changed. Each lack comes with its cure.
 
-Needed are what the fork engine stands on (Linux, root, namespaces, cgroup controllers, libseccomp), the NATS server,
-and at least one language; the languages themselves are each a gain, and so are other engines.
+Needed are what sandboxes stand on (Linux, root, namespaces, cgroup controllers, libseccomp), the NATS server, and at
+least one language; the languages themselves are each a gain. Engines are looked at in ``yurt.host_engines``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes.util
 import os
 import platform
@@ -20,7 +19,6 @@ from jobs.errors import ConfigFault
 from jobs.languages import Language
 from runner.engines.fork import cgroups
 from runner.languages.catalogue import SUPPORT
-from runner.settings import default_docker
 from yurt.stack.parts import nats_server
 
 KERNEL = (5, 3)  #: pidfd_open
@@ -53,8 +51,14 @@ def examine() -> list[Finding]:
     """Everything, in the order in which a person would mend it."""
     tools = list(_languages())
     some = any(finding.good for finding in tools)
-    language = Finding(what="a language", found="yes" if some else "none", good=some, cure="install one of those below")
-    return [_kernel(), _root(), _namespaces(), _cgroups(), _seccomp(), _nats(), language, *tools, *_engines()]
+    cure = "" if some else "install one of those below"
+    language = Finding(what="a language", found="yes" if some else "none", good=some, cure=cure)
+    return [*sandboxes_need(), _nats(), language, *tools]
+
+
+def sandboxes_need() -> list[Finding]:
+    """What the fork engine stands on."""
+    return [_kernel(), _root(), _namespaces(), _cgroups(), _seccomp()]
 
 
 def _kernel() -> Finding:
@@ -130,39 +134,6 @@ def _nats() -> Finding:
     except (ConfigFault, OSError, subprocess.SubprocessError) as error:
         return Finding(what="NATS server", found="missing", good=False, cure=f"make setup ({error})")
     return Finding(what="NATS server", found=answer.stdout.decode().strip().removeprefix("nats-server: "), good=True)
-
-
-def _engines() -> Iterator[Finding]:
-    """Which engines work here, and why others do not: what a runner started with that engine would find."""
-    whole = [_kernel(), _root(), _namespaces(), _cgroups(), _seccomp()]
-    lacks = [finding.what for finding in whole if not finding.good]
-    yield Finding(
-        what="engine fork",
-        found="works" if not lacks else f"lacks {', '.join(lacks)}",
-        good=not lacks,
-        needed=False,
-        cure="mend what is named above" if lacks else "",
-    )
-    try:
-        found = asyncio.run(_docker(default_docker()))
-        problem = "" if os.geteuid() == 0 else "run as root: control groups of containers are read"
-    except ConfigFault as fault:
-        found, problem = "does not work", str(fault)
-    yield Finding(what="engine docker", found=found, good=not problem, needed=False, cure=problem)
-
-
-async def _docker(url: str) -> str:
-    """The languages that the daemon's images hold, and its runtimes; ``ConfigFault`` where it cannot serve."""
-    from runner.engines.docker import installed  # its library is loaded only where it is asked for
-    from runner.engines.docker.door import connected
-
-    async with connected(url) as daemon:
-        runtimes = await daemon.runtimes()
-        found, faults = await installed.look(daemon)
-    if not found:
-        raise ConfigFault("; ".join(faults) or f"the daemon at {url} has no image of a language: make images")
-    names = sorted(one.name for installations in found.values() for one in installations)
-    return f"{', '.join(names)}; runtimes {', '.join(sorted(runtimes))}"
 
 
 def _languages() -> Iterator[Finding]:

@@ -109,15 +109,17 @@ class Daemon:
         self._connector = aiohttp.UnixConnector(path, limit=0)
         self._docker = Docker(url="unix://localhost", connector=self._connector)  # the host of its addresses
 
-    async def runtimes(self) -> tuple[str, ...]:
-        """The names of what it can run containers with; ``ConfigFault`` where no daemon answers."""
+    async def runtimes(self) -> dict[str, str]:
+        """What it can run containers with: the name of each, and its program or type; ``ConfigFault`` where no daemon
+        answers."""
         try:
             info = await _within(CALL_S, self._docker.system.info(), "ask the daemon")
         except SandboxFault as fault:
             raise ConfigFault(
                 f"docker_url: no Docker daemon answers at {self.url}; start dockerd, or name its socket"
             ) from fault
-        return tuple(info.get("Runtimes", {}))
+        found: dict[str, dict[str, Any]] = info.get("Runtimes") or {}
+        return {name: str(one.get("path") or one.get("runtimeType") or "") for name, one in found.items()}
 
     async def images(self, label: str) -> list[Image]:
         """Those that bear the label and have a name: one that lost its name to a newer build is not meant any more."""

@@ -37,9 +37,10 @@ check: setup ## format, lint, types, import contracts and the fast tests, in und
 bench: setup ## measure what SPEC.md promises, beside the bare tools
 	@$(BIN)/python -m bench
 
-images: setup ## images of the languages and of our processes, in .images, and a table of their sizes (root; BASE=root.tar, LOAD=1)
+images: setup ## images of the languages and of our processes, in .images, and a table of their sizes (as root; images/README.md)
 	@.ci/docker
-	@$(BIN)/python images/make_images.py $(NAMES) $(if $(BASE),--base $(BASE)) $(if $(LOAD),--load)
+	@$(BIN)/python images/make_images.py $(NAMES) $(if $(BASE),--base $(BASE)) $(if $(LOAD),--load) $(if $(ANEW),--anew) \
+		$(if $(RENEW),--renew) $(if $(UNPINNED),--unpinned) $(if $(TWICE),--twice)
 
 lock: setup ## resolve the dependencies of pyproject.toml anew, into requirements.lock (needs uv)
 	@printf 'hatchling>=1.27\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

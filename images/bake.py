@@ -29,7 +29,7 @@ def main(language: str) -> None:
         language == "cpp"
     ):  # each precompiled header is 22 to 96 MB: an image has those that help most, a host has them all
         cpp = importlib.import_module("runner.languages.cpp.support")
-        cpp._SETS, cpp._ASKED_FOR = cpp._SETS[:2], cpp._ASKED_FOR[:1]
+        vars(cpp).update(_SETS=cpp._SETS[:2], _ASKED_FOR=cpp._ASKED_FOR[:1])
     support = support_of(language)
     found = support.discover()
     if not found:

@@ -17,8 +17,16 @@ import pytest
 from jobs.limits import MESSAGE_BYTES
 from jobs.service.bus import Bus
 from jobs.streams import StreamPlan
+from tests.engines.daemon import UNPINNED
 
 START_S = 10.0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Images that were not made from the packages that are pinned are no secret."""
+    for name, why in UNPINNED.items():
+        terminalreporter.section(f"UNPINNED: the image {name} was made from today's packages of Debian")
+        terminalreporter.write_line(why.strip()[-2000:])
 
 
 @dataclass

@@ -18,7 +18,9 @@ from bench.caller import WrongAnswer
 from bench.figures import Outcome, figures_table
 from bench.network import Network, NoNetwork, commit, network
 from bench.spawn import ToolFailed
+from bench.walls import WALLS
 from jobs.errors import YurtError
+from jobs.languages import Language
 
 #: in the order in which they run; what leaves the network loaded comes late
 BENCHES = (
@@ -31,13 +33,15 @@ BENCHES = (
     "fan_out",
     "nothing_left",
     "regions",
+    "engines",
 )
 
 EPILOG = """\
 examples
-  python -m bench                          everything, on a network started for it (15 minutes or so)
+  python -m bench                          everything, on a network started for it (half an hour)
   python -m bench --quick                  the same with few runs: does it all work? (figures are rough)
   python -m bench hello sustained          two of them
+  python -m bench engines --engines fork,docker-runc --languages python,java --seconds 20
   python -m bench --url http://HOST:8080   a network that runs already; what needs its processes is left out
   python -m bench --data .yurt             one that "yurt up" runs on this machine, its processes included
 
@@ -77,7 +81,9 @@ async def _measure(chosen: Sequence[str], options: argparse.Namespace) -> dict[s
     now = datetime.now(UTC)
     outcomes: dict[str, Outcome] = {}
     async with network(options.url, options.data) as one:
-        arena = Arena(network=one, quick=options.quick)
+        arena = Arena(
+            network=one, quick=options.quick, walls=options.engines, of=options.languages, seconds=options.seconds
+        )
         about = {
             "at": now.isoformat(timespec="seconds"),
             "commit": commit(),
@@ -141,9 +147,37 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few runs each: to see that all works")
     parser.add_argument("--url", help="measure the network there instead of one started for it")
     parser.add_argument("--data", type=Path, metavar="DIR", help="the data folder of a network on this machine")
+    parser.add_argument(
+        "--engines",
+        type=_words(WALLS),
+        default=(),
+        metavar="NAME,…",
+        help=f"of engines: only these of {', '.join(WALLS)}",
+    )
+    parser.add_argument(
+        "--languages",
+        type=_words(tuple(Language)),
+        default=(),
+        metavar="NAME,…",
+        help="of engines: only these languages",
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="of engines: so long each measurement")
     parser.add_argument("--strict", action="store_true", help="a missed target is a failure")
     parser.add_argument("--out", type=Path, default=report.OUT, metavar="DIR", help="where figures are written")
     return parser
+
+
+def _words(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Some of *known*, between commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        words = tuple(word.strip() for word in text.split(",") if word.strip())
+        for word in words:
+            if word not in known:
+                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
+        return words
+
+    return read
 
 
 def _listing() -> str:

@@ -26,6 +26,9 @@ class Arena:
 
     network: Network
     quick: bool
+    walls: tuple[str, ...] = ()  #: for the bench of engines: only these
+    of: tuple[str, ...] = ()  #: and only these languages
+    seconds: float | None = None  #: and so long each
     bar: TextIO = sys.stderr
     _python: str = ""
     _languages: dict[str, str] = field(default_factory=dict)

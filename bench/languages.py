@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench import spawn
 from bench.arena import Arena
@@ -34,7 +35,7 @@ NATIVE = frozenset({"go", "cpp", "rust"})
 
 async def run(arena: Arena) -> Outcome:
     bare = await arena.bare()
-    beside = await _beside(arena)
+    tools = await beside(arena)
     offered = await arena.languages()
     faults = [f"{name} is not offered" for name in sorted({one.language for one in HELLOS} - set(offered))]
     measured: list[tuple[Program, list[float], list[float]]] = []
@@ -54,8 +55,8 @@ async def run(arena: Arena) -> Outcome:
     finally:
         line.close()
     bare += await arena.bare()
-    beside["python"] = ("bare", bare.wall)
-    figures = [figure for one in measured for figure in _figures(*one, beside.get(one[0].name))]
+    tools["python"] = ("bare", bare.wall)
+    figures = [figure for one in measured for figure in _figures(*one, tools.get(one[0].name))]
     return Outcome(figures=tuple(figures), series=series, faults=tuple(faults))
 
 
@@ -64,26 +65,28 @@ async def _measure(arena: Arena, line: Line, program: Program) -> tuple[list[flo
     times = arena.runs(30 if program.language in COMPILED else 100, 3)
     fresh = time.time_ns() // 1_000_000 % 2_000_000 * 1000  # no earlier bench had these, and 32 bits hold them
     for number in range(fresh, fresh + 2):
-        await _once(line, program, number)
+        await once(line, program, number)
     new = [
-        await _once(line, program, number)
+        (await once(line, program, number))[0]
         for number in arena.each(f"{program.name}, new each time", range(fresh + 2, fresh + 2 + times), times)
     ]
     again = [
-        await _once(line, program, fresh) for _ in arena.each(f"{program.name}, the same again", range(times), times)
+        (await once(line, program, fresh))[0]
+        for _ in arena.each(f"{program.name}, the same again", range(times), times)
     ]
     return new, again
 
 
-async def _once(line: Line, program: Program, number: int) -> float:
+async def once(line: Line, program: Program, number: int) -> tuple[float, dict[str, Any]]:
+    """Milliseconds from asked to answered, and the execution; raises ``WrongAnswer``."""
     began = time.perf_counter()
     execution = await line.execution(request(program.language, program.source(number)))
     took_ms = (time.perf_counter() - began) * 1000
     check(execution, program.output(number))
-    return took_ms
+    return took_ms, execution
 
 
-async def _beside(arena: Arena) -> dict[str, tuple[str, float]]:
+async def beside(arena: Arena) -> dict[str, tuple[str, float]]:
     """For each program that has one the name and the wall time of its floor."""
     found: dict[str, tuple[str, float]] = {}
     wanted = {name: program for program, name in BESIDE.items()}

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,14 @@ async def network(url: str | None, data: Path | None) -> AsyncIterator[Network]:
 
 
 @contextlib.asynccontextmanager
-async def started(folder: Path, *more: str, regions: int = 1) -> AsyncIterator[Network]:
+async def started(
+    folder: Path, *more: str, regions: int = 1, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[Network]:
     """A network of its own in *folder*, by ``yurt up`` with *more* words, ready and at rest."""
     data = folder / "data"
     words = [sys.executable, "-m", "yurt", "up", "--port", str(any_free()), "--data", str(data), *more]
     process = await asyncio.create_subprocess_exec(
-        *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=HOME, env=dict(os.environ)
+        *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=HOME, env=dict(environ)
     )
     try:
         assert process.stdout is not None

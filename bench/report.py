@@ -54,8 +54,12 @@ def write(outcomes: Mapping[str, Outcome], *, stamp: str, about: Mapping[str, An
 
 
 def draw(outcomes: Mapping[str, Outcome], file: Path) -> bool:
-    """Left: each figure as a multiple of its floor, with its target. Right: distributions. False: nothing to draw."""
-    ratios = [figure for outcome in outcomes.values() for figure in outcome.figures if figure.ratio and figure.targets]
+    """Left: figures as multiples of their floors, with targets where there are any. Right: distributions.
+
+    False: there is nothing to draw.
+    """
+    beside = [figure for outcome in outcomes.values() for figure in outcome.figures if figure.ratio]
+    ratios = [figure for figure in beside if figure.targets] or beside
     series = {name: sorted(values) for one in outcomes.values() for name, values in one.series.items() if values}
     if not ratios and not series:
         return False

@@ -22,25 +22,29 @@ async def run(arena: Arena) -> Outcome:
     rested = await arena.network.quiet()
     runner = arena.network.pids()["runner"]
     newest = f"python {(await arena.languages()).get('python', '')}"
-    python = await arena.python()
+    figures: list[Figure] = []
+    for kind, slots in sorted(kinds(runner, await arena.python(), newest).items()):
+        figures += _figures(runner, kind, list(slots.values()), list(slots), kind == newest)
+    faults = [] if figures else ["no sandbox waits warm"]
+    return Outcome(figures=tuple(figures), faults=(*faults, *([] if rested else ["the network did not come to rest"])))
+
+
+def kinds(runner: int, python: str, newest: str) -> dict[str, dict[int, list[int]]]:
+    """The processes of each slot that holds a forked sandbox, by what waits in it: *newest* where that is *python*."""
     slots: dict[int, list[int]] = defaultdict(list)
     for pid in processes.descendants(runner):
         slot = processes.slot_of(pid)
         if slot is not None:
             slots[slot].append(pid)
-    kinds: dict[str, list[int]] = defaultdict(list)
+    found: dict[str, dict[int, list[int]]] = defaultdict(dict)
     for slot, pids in sorted(slots.items()):
-        kinds[_kind(pids, python, newest)].append(slot)
-    figures: list[Figure] = []
-    for kind, numbers in sorted(kinds.items()):
-        figures += _figures(runner, kind, [slots[number] for number in numbers], numbers, kind == newest)
-    faults = [] if figures else ["no sandbox waits warm"]
-    return Outcome(figures=tuple(figures), faults=(*faults, *([] if rested else ["the network did not come to rest"])))
+        found[_kind(pids, python, newest)][slot] = pids
+    return found
 
 
 def _kind(pids: list[int], python: str, newest: str) -> str:
-    """What waits in a sandbox, by the program of its youngest process."""
-    path = processes.executable(max(pids))
+    """What waits in a sandbox, by the program of its first process: what starts a runtime ahead stays beside it."""
+    path = processes.executable(min(pids))
     name = path.rpartition("/")[2]
     if path and _same(path, python):
         return newest

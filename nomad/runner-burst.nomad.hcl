@@ -127,6 +127,18 @@ variable "runner_cache" {
   description = "Where prepared toolchains lie on the node; in its image they save the first start a minute or two."
 }
 
+variable "runner_engine" {
+  type        = string
+  default     = ""
+  description = "What sandboxes are: docker, or java=snapshot,go=docker. Empty: as the region file says of the fleet, else forks."
+}
+
+variable "runner_docker_runtimes" {
+  type        = map(string)
+  default     = {}
+  description = "By fleet, what Docker runs its containers with: runc, runsc or kata-fc; runc where none is given."
+}
+
 variable "runner_cpu" {
   type        = number
   default     = 4000
@@ -294,6 +306,8 @@ job "runner-burst" {
         YURT_NATS_SEED_FILE  = var.secured ? "${NOMAD_SECRETS_DIR}/nats_seed" : ""
         YURT_NATS_CA_FILE    = var.secured ? "${NOMAD_SECRETS_DIR}/nats_ca" : ""
         YURT_CONSUL_REGISTER = "false" # the service block above does
+        YURT_ENGINE          = var.runner_engine
+        YURT_DOCKER_RUNTIME  = lookup(var.runner_docker_runtimes, var.fleet, "runc")
         YURT_SLOTS           = "${var.runner_slots}"
         YURT_WARM            = "${var.runner_warm}"
         YURT_CACHE           = var.runner_cache

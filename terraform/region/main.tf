@@ -41,12 +41,14 @@ locals {
     artifacts_bucket     = var.artifacts_bucket
     artifacts            = var.artifacts
   }
+  runner_programs = concat(["consul", "nomad", "yurt"], var.runner_engines.runsc ? ["runsc"] : [], var.runner_engines.images)
+  runner_packages = concat(var.toolchains, var.runner_engines.docker ? ["docker.io"] : [])
   # name, role, size, disk, programs and packages of each kind of machine that lives in a group
   kinds = {
     servers  = { role = "server", type = var.server_type, disk = 30, programs = ["consul", "nomad"], packages = [] }
     gateway  = { role = "gateway", type = var.gateway_type, disk = 30, programs = ["consul", "nomad"], packages = ["docker.io"] }
-    baseline = { role = "runner", type = var.runner_types[0], disk = 60, programs = ["consul", "nomad", "yurt"], packages = var.toolchains }
-    burst    = { role = "runner", type = var.runner_types[0], disk = 60, programs = ["consul", "nomad", "yurt"], packages = var.toolchains }
+    baseline = { role = "runner", type = var.runner_types[0], disk = 60, programs = local.runner_programs, packages = local.runner_packages }
+    burst    = { role = "runner", type = var.runner_types[0], disk = 60, programs = local.runner_programs, packages = local.runner_packages }
   }
 }
 
@@ -123,6 +125,7 @@ module "machine" {
   artifacts_bucket     = var.artifacts_bucket
   artifacts            = { for name in each.value.programs : name => var.artifacts[name] }
   packages             = each.value.packages
+  images               = each.value.role == "runner" ? var.runner_engines.images : []
   # Consul's and Nomad's agents find the servers by this tag
   tags = each.value.role == "server" ? { yurt-server = var.region } : {}
 }

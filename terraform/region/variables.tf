@@ -53,7 +53,7 @@ variable "artifacts_bucket" {
 }
 
 variable "artifacts" {
-  description = "The programs: consul, nomad, nats, yurt."
+  description = "The programs: consul, nomad, nats, yurt; and what runner_engines asks for."
   type        = map(object({ key = string, sha256 = string }))
   validation {
     condition     = length(setsubtract(["consul", "nomad", "nats", "yurt"], keys(var.artifacts))) == 0
@@ -186,6 +186,20 @@ variable "toolchains" {
   description = "Debian packages of the languages, on every runner machine."
   type        = list(string)
   default     = ["python3", "libseccomp2", "nodejs", "default-jdk-headless", "golang", "g++", "rustc", "mold"]
+}
+
+variable "runner_engines" {
+  description = "What runner machines can do beside forking. docker: Docker is installed. runsc: artifact runsc, gVisor, which Docker is told of. images: artifacts of images of languages, into /var/lib/yurt/images and Docker."
+  type = object({
+    docker = optional(bool, false)
+    runsc  = optional(bool, false)
+    images = optional(list(string), [])
+  })
+  default = {}
+  validation {
+    condition     = length(setsubtract(concat(var.runner_engines.images, var.runner_engines.runsc ? ["runsc"] : []), keys(var.artifacts))) == 0
+    error_message = "runner_engines: each image, and runsc, must be among the artifacts, by its name."
+  }
 }
 
 variable "protected" {

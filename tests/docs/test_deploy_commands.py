@@ -96,13 +96,13 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def test_what_is_set_in_a_vars_file_is_a_variable_of_some_job() -> None:
+def test_what_is_set_in_a_vars_file_is_a_variable_of_some_job_or_of_terraform() -> None:
     """And each Nomad job that is run has its file."""
     text = text_of("docs/deploy.md")
     known = {variable for job in JOBS for variable in job_file(job).variables}
     assigned = set(re.findall(r"`((?:driver|registry|release|runner_\w+|burst_\w+|gateway_\w+))(?: = [^`]*)?`", text))
-    assert assigned and assigned <= known
     terraform = (HOME / "terraform/region/variables.tf").read_text()
+    assert assigned and assigned <= known | set(re.findall(r'^variable "(\w+)"', terraform, re.MULTILINE))
     for name in re.findall(r"Terraform's `(\w+)` and `(\w+)`", text)[0]:
         assert f'variable "{name}"' in terraform
     (loop,) = re.findall(r"for job in ([a-z -]+); do", text)

@@ -14,9 +14,11 @@ import pytest
 from autoscaler import scaling
 from autoscaler.settings import AutoscalerSettings
 from gateway.settings import Settings
+from jobs import engines
 from jobs import region as regions
 from jobs.limits import MESSAGE_BYTES
 from jobs.service.registration import service_name
+from jobs.service.settings import load
 from runner.settings import RunnerSettings
 from tests.nomad_files.job_files import FOLDER, JOBS, NOMAD, REGIONS, VARS, JobFile, code_of, job_file, vars_file
 from yurt.stack.parts import nats_server
@@ -258,6 +260,27 @@ def test_a_vars_file_holds_a_region_that_can_be_served(name: str) -> None:
     assert region.gateways == tuple(f"{region.name}-{number}" for number in range(1, count + 1))
     assert set(values.get("runner_counts", {})) <= {fleet.name for fleet in region.fleets}
     assert {each.region for each in region.neighbours} == {each["name"] for each in values.get("neighbours", [])}
+
+
+@pytest.mark.parametrize("name", ["runner", "runner-burst"])
+def test_what_sandboxes_are_flows_from_the_vars_file(name: str) -> None:
+    """By the region file for a fleet and its languages; before it by a variable; the wall of containers by fleet."""
+    file = job_file(name)
+    (env,) = file.task["env"]
+    assert env["YURT_ENGINE"] == "${var.runner_engine}" and file.variables["runner_engine"]["default"] == ""
+    assert env["YURT_DOCKER_RUNTIME"] == '${lookup(var.runner_docker_runtimes, var.fleet, "runc")}'
+    settings = load(RunnerSettings, file=None, environ={"YURT_ENGINE": "", "YURT_NATS_URLS": "nats://n"}, flags={})
+    assert settings.engine == ()
+
+
+@pytest.mark.parametrize("name", VARS)
+def test_a_vars_file_names_engines_and_fleets_that_there_are(name: str) -> None:
+    values = vars_file(name)
+    faults: list[str] = []
+    engines.read(filter(None, values.get("runner_engine", "").split(",")), "runner_engine", faults)
+    assert faults == []
+    fleets = {fleet.name for fleet in regions.parse(values["region_file"]).fleets}
+    assert set(values.get("runner_docker_runtimes", {})) <= fleets
 
 
 def test_secrets_are_nomad_variables_of_the_job_alone(file: JobFile) -> None:

@@ -68,6 +68,7 @@ def first_starts(terraform: Terraform) -> dict[str, str]:
 
 
 def _rendered(terraform: Terraform, role: str) -> str:
+    engines = ("runsc", "python", "java") if role == "runner" else ()
     values = {
         "name": "nats-1" if role == "broker" else role,
         "role": role,
@@ -80,9 +81,10 @@ def _rendered(terraform: Terraform, role: str) -> str:
         "artifacts_bucket": "artifacts",
         "artifacts": {
             name: {"key": f"{name}.zip", "sha256": "0" * 64}
-            for name in (("consul", "nats") if role == "broker" else ("consul", "nomad", "yurt"))
+            for name in (("consul", "nats") if role == "broker" else ("consul", "nomad", "yurt", *engines))
         },
         "packages": "python3 libseccomp2",
+        "images": [name for name in engines if name != "runsc"],
         "nats_config": 'server_name: "us-east-1"',
         "data_device": "/dev/xvdj",
         "data_volume": "vol0123456789abcdef0",
@@ -139,6 +141,19 @@ def test_a_broker_takes_up_new_secrets_and_reloads_only_for_them(first_starts: d
         "server-key.pem": "/yurt/us-east/nats-1-key\n",
         "accounts.conf": "accounts {}\n",
     }
+
+
+def test_a_runner_machine_is_given_what_its_engines_need(first_starts: dict[str, str], tmp_path: Path) -> None:
+    """Docker is told of gVisor; images lie where they are looked for, and are loaded; others have none of it."""
+    text = first_starts["runner"]
+    found = re.search(r"echo '(.*)' >/etc/docker/daemon.json", text)
+    assert found is not None
+    assert json.loads(found[1])["runtimes"]["runsc"]["path"] == "/usr/local/bin/runsc"
+    for name in ("python", "java"):
+        assert f"docker load --quiet --input '/var/lib/yurt/images/{name}.tar'" in text
+    assert not any(
+        "daemon.json" in text or "docker load" in text for role, text in first_starts.items() if role != "runner"
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -14,6 +14,7 @@ locals {
     artifacts_bucket     = var.artifacts_bucket
     artifacts            = var.artifacts
     packages             = join(" ", var.packages)
+    images               = var.images
     nats_config          = var.nats_config
     data_device          = var.data_device
     data_volume          = var.data_volume

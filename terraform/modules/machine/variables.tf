@@ -80,12 +80,18 @@ variable "artifacts_bucket" {
 }
 
 variable "artifacts" {
-  description = "Its programs by name (consul, nomad, nats, yurt): key in the bucket, and what it must hash to."
+  description = "Its programs by name (consul, nomad, nats, yurt, runsc, images): key in the bucket, and what it must hash to."
   type        = map(object({ key = string, sha256 = string }))
 }
 
 variable "packages" {
   description = "Debian packages beside those that every machine has."
+  type        = list(string)
+  default     = []
+}
+
+variable "images" {
+  description = "Those of the artifacts that are images of languages."
   type        = list(string)
   default     = []
 }

@@ -142,3 +142,26 @@ run "an_artifact_without_its_hash" {
   }
   expect_failures = [var.artifacts]
 }
+
+run "an_engine_without_its_artifact" {
+  command = plan
+  variables {
+    runner_engines = { docker = true, runsc = true, images = ["python"] }
+  }
+  expect_failures = [var.runner_engines]
+}
+
+run "runners_with_engines" {
+  command = plan
+  variables {
+    runner_engines = { docker = true, runsc = true, images = ["python"] }
+    artifacts = {
+      consul = { key = "consul.zip", sha256 = "00000000000000000000000000000000000000000000000000000000000000c0" }
+      nomad  = { key = "nomad.zip", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+      nats   = { key = "nats.tgz", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+      yurt   = { key = "yurt.tgz", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+      runsc  = { key = "runsc", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+      python = { key = "images/python.tar", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+    }
+  }
+}

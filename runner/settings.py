@@ -29,6 +29,12 @@ def default_docker() -> str:
     return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
+def default_images() -> Path:
+    """Where ``make images`` puts them, in a folder of sources; elsewhere the system's."""
+    made = Path(__file__).resolve().parents[1] / ".images"
+    return made if made.is_dir() else Path("/var/lib/yurt/images")
+
+
 def default_cache() -> Path:
     """Where prepared toolchains are kept between starts; its path can be seen from a room, so it says nothing."""
     if os.geteuid() == 0:
@@ -43,6 +49,8 @@ class RunnerSettings(Connections):
     engine: tuple[str, ...] = ()  #: docker, or java=snapshot,go=docker; goes before what the fleet's region file says
     docker_url: str = field(default_factory=default_docker)  #: the daemon's unix socket, on this machine
     docker_runtime: str = "runc"  #: what the daemon runs containers with: runc, runsc (gVisor), kata-fc (Firecracker)
+    images: Path = field(default_factory=default_images)  #: of the snapshot engine: archives that make images writes
+    runsc: str = "runsc"  #: of the snapshot engine: gVisor's program, by its path or as PATH has it
     slots: int = field(default_factory=default_slots)  #: the most jobs at once
     warm: int = 8  #: least warm sandboxes of the newest Python; other runtimes have a share of it
     languages: tuple[str, ...] = ()  #: offer only these; empty: all of the fleet's

@@ -186,6 +186,13 @@ async def docker(url: str, runtime: str = "runc") -> tuple[Engine, Callable[[Sup
     return engine, engine.support
 
 
+async def snapshot(runsc: str, images: Path) -> tuple[Engine, Callable[[Support], Support]]:
+    from runner.engines.snapshot.engine import started
+
+    engine = await started(program=runsc, images=images, cache=CACHE)
+    return engine, engine.support
+
+
 def _support(language: Language) -> Support | None:
     module, name = SUPPORTS[language].split(":")
     kind = getattr(import_module(f"runner.languages.{module}"), name, None)

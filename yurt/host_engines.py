@@ -15,7 +15,7 @@ from pathlib import Path
 from jobs.engines import EngineName
 from jobs.errors import PlatformFault
 from runner.engines import gvisor
-from runner.settings import default_docker
+from runner.settings import default_docker, default_images
 from yurt.host import Finding, sandboxes_need
 
 LOOK_S = 5.0
@@ -139,6 +139,20 @@ def _as_root(problem: str) -> str:
 
 
 def _snapshot() -> EngineFinding:
+    from runner.engines.snapshot import engine  # what it needs is loaded only where it is asked for
+
+    images, program = default_images(), RUNSC
+    problem = _no_control_groups() or engine.problem_of(program, images)
+    names = sorted(one.name for held in engine.look(images)[0].values() for one, _ in held)
+    languages = f"images of {', '.join(names)} in {images}" if names else f"no image of a language in {images}"
     return EngineFinding(
-        engine=EngineName.SNAPSHOT, works=False, found="not served by this version", cure="choose fork or docker"
+        engine=EngineName.SNAPSHOT,
+        works=not problem,
+        found=languages if problem else f"{languages}; {gvisor.version_of(program)}",
+        cure=_as_root(problem) if problem else "",
     )
+
+
+def _no_control_groups() -> str:
+    """Why sandboxes of our own could not be bounded, with the cure."""
+    return next((f.cure for f in sandboxes_need() if not f.good and f.what in {"root", "cgroups"}), "")

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,12 @@ from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream as Attachment
 
 from jobs.errors import ConfigFault, SandboxFault
+from runner.engines.docker.labels import Image
 
 CALL_S = 10.0
 START_S = 20.0
 DELETE_S = 30.0
 DEFAULT_URL = "unix:///var/run/docker.sock"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Image:
-    """An image that is there, as far as we look at one."""
-
-    id: str  #: its digest
-    name: str
-    labels: Mapping[str, str]
 
 
 class Attached:

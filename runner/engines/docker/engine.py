@@ -30,16 +30,15 @@ from typing import Any
 
 from jobs.errors import ConfigFault, SandboxFault
 from jobs.languages import Language
-from jobs.limits import COMPILE_FILE_BYTES, DEFAULTS, MIB
+from jobs.limits import MIB
 from jobs.service.logs import event
 from runner.engine import Sandbox
-from runner.engines.docker import installed, labels
+from runner.engines.docker import beginning, installed, labels
 from runner.engines.docker.door import Container, Daemon
 from runner.engines.docker.inside import files
-from runner.engines.docker.sandbox import READY, DockerSandbox
+from runner.engines.docker.sandbox import DockerSandbox
 from runner.engines.fork import protocol, seccomp
 from runner.engines.fork.cgroups import Group, group_of
-from runner.engines.fork.sandbox import rlimits
 from runner.languages.contract import ENVIRONMENT, Boot, Installation, Room, Support
 
 log = logging.getLogger("docker")
@@ -69,10 +68,8 @@ MEMORY_BYTES = 1024 * MIB  #: until the order says how much
 PROCESSES = 512
 OPEN_FILES = 4096
 STACK_ROOM = 512 * MIB
-READY_S = 15.0
 CLOSE_S = 60.0
 FRESH_S = 3600.0
-BOOT_S = 0.8  #: how long a runtime that was exec'd ahead may take until it waits
 MOST_DELETES = 8  #: at once: the daemon does one after the other anyway
 
 
@@ -89,7 +86,7 @@ class DockerEngine:
         self._cpus = sorted(os.sched_getaffinity(0))
         self._turn = count()
         self._seccomp = seccomp.compiled().hex()
-        self._living: set[DockerSandbox] = set()
+        self._living: set[DockerSandbox[Container]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._deleting = asyncio.Semaphore(MOST_DELETES)
         self._owner = owner()
@@ -99,16 +96,17 @@ class DockerEngine:
         return installed.FromImages(language, self._found.get(language.language, ()))
 
     async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
-        cold = tuple(Boot(room=room) for room in Room if not _has_cold(boots, room))
-        self._boots[installation.name] = boots + cold
+        self._boots[installation.name] = beginning.with_cold(boots)
 
     async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
-        boot = _boot(self._boots[installation.name], room, cold or tty)
+        boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
         mark = secrets.token_bytes(16)
         container = await self._daemon.start(self._config(installation, boot))
         try:
-            container.streams.write(protocol.pack_order(self._told(installation, boot, mark, tty=tty)))
-            group = await self._ready(container, mark)
+            told = beginning.told(installation, boot, mark, seccomp=self._seccomp, tty=tty)
+            container.streams.write(protocol.pack_order(told))
+            await beginning.ready(container.streams, mark)
+            group = _group(container)
         except BaseException:
             self._later(self._delete(container))
             raise
@@ -117,7 +115,7 @@ class DockerEngine:
             container=container,
             group=group,
             mark=mark,
-            ready_at=loop.time() + (BOOT_S if _is_ahead(boot) else 0.0),
+            ready_at=loop.time() + (beginning.BOOT_S if beginning.is_ahead(boot) else 0.0),
             tty=tty,
             remove=self._remove,
             in_background=self._later,
@@ -139,27 +137,7 @@ class DockerEngine:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    async def _ready(self, container: Container, mark: bytes) -> Group:
-        """Process 1 has said that the program waits; whatever else it says is about us."""
-        said = {1: b"", 2: b""}
-        try:
-            async with asyncio.timeout(READY_S):
-                while not said[1].endswith(mark + READY):
-                    got = await container.streams.read()
-                    if got is None or len(said[got[0]]) > 65536:
-                        words = (said[2] + said[1]).decode(errors="replace").strip()
-                        raise SandboxFault(f"a container ended while it started: {words[-400:]}")
-                    said[got[0]] += got[1]
-        except TimeoutError as error:
-            raise SandboxFault(f"a container was not ready in {READY_S:.0f} s") from error
-        try:
-            return group_of(container.pid)
-        except (OSError, KeyError) as error:
-            raise SandboxFault(
-                f"the control group of a container cannot be reached ({error}); the daemon must be on this machine"
-            ) from error
-
-    def _remove(self, sandbox: DockerSandbox) -> None:
+    def _remove(self, sandbox: DockerSandbox[Container]) -> None:
         if sandbox in self._living:
             self._living.discard(sandbox)
             sandbox.group.close()
@@ -173,25 +151,6 @@ class DockerEngine:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-    def _told(self, installation: Installation, boot: Boot, mark: bytes, *, tty: bool) -> dict[str, Any]:
-        """What process 1 must know."""
-        ahead = _is_ahead(boot)
-        file_bytes = COMPILE_FILE_BYTES if boot.room == Room.BUILD else DEFAULTS.file_bytes
-        env = {**ENVIRONMENT, "PATH": installation.path}
-        return {
-            "mark": mark,
-            "seccomp": self._seccomp,
-            "interpreter": boot.interpreter,
-            "shown": Path(boot.argv[0]).name if boot.argv and boot.interpreter else "init",
-            "tty": tty,
-            "env": env,
-            "boot": {
-                "argv": list(boot.argv or ()) if ahead else [],
-                "env": {**env, **boot.env},
-                "limits": rlimits(file_bytes, boot.memory_mb * MIB) if ahead else {},
-            },
-        }
 
     def _today(self, installation: Installation) -> list[str]:
         """The file that holds today's time, where this installation asks for one."""
@@ -307,15 +266,10 @@ def _start_time(pid: int) -> str:
         return ""
 
 
-def _is_ahead(boot: Boot) -> bool:
-    return boot.argv is not None and not boot.interpreter
-
-
-def _has_cold(boots: tuple[Boot, ...], room: Room) -> bool:
-    return any(boot.room == room and not _is_ahead(boot) for boot in boots)
-
-
-def _boot(boots: tuple[Boot, ...], room: Room, cold: bool) -> Boot:
-    """The first boot of this room; for a cold one, the first with nothing exec'd ahead."""
-    fitting = [boot for boot in boots if boot.room == room]
-    return next(boot for boot in fitting if not (cold and _is_ahead(boot)))
+def _group(container: Container) -> Group:
+    try:
+        return group_of(container.pid)
+    except (OSError, KeyError) as error:
+        raise SandboxFault(
+            f"the control group of a container cannot be reached ({error}); the daemon must be on this machine"
+        ) from error

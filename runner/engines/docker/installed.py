@@ -8,17 +8,22 @@ side; they lie in the image's ``PLANS`` folder and are brought out once an image
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.errors import ConfigFault
 from jobs.languages import Language
 from jobs.submission import Submission
-from runner.engines.docker.door import Daemon, Image
 from runner.engines.docker.inside import files
-from runner.engines.docker.labels import HERE, INSIDE, LABEL, PLANS
+from runner.engines.docker.labels import HERE, INSIDE, LABEL, PLANS, Image
 from runner.languages.contract import Artifact, Boot, Build, Installation, Probe, Report, Run, Sources, Support
+
+if TYPE_CHECKING:  # its library is loaded only where a daemon is asked
+    from runner.engines.docker.door import Daemon
+
+Prepare = Callable[[Support, Installation, Report], Installation]
 
 
 def from_image(image: Image) -> Installation:
@@ -76,16 +81,16 @@ async def plans(daemon: Daemon, installation: Installation, cache: Path) -> Inst
 class FromImages:
     """A language whose installations are images; its plans are those of the language's own module."""
 
-    def __init__(self, support: Support, installations: Sequence[Installation]) -> None:
-        self._support, self._installations = support, installations
+    def __init__(self, support: Support, installations: Sequence[Installation], prepare: Prepare | None = None) -> None:
+        self._support, self._installations, self._prepare = support, installations, prepare
         self.language = support.language
 
     def discover(self) -> Sequence[Installation]:
         return self._installations
 
     def prepare(self, installation: Installation, cache: Path, report: Report) -> Installation:
-        """It was prepared when the image was built."""
-        return installation
+        """It was prepared when the image was built; the engine may have more to do."""
+        return self._prepare(self._support, installation, report) if self._prepare else installation
 
     def boots(self, installation: Installation) -> Sequence[Boot]:
         return self._support.boots(installation)

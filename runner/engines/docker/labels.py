@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from runner.engines.docker.inside import files
@@ -14,6 +15,15 @@ INSIDE = "yurt.inside"  #: the digest of process 1's files
 PLANS = f"{files.FOLDER}/plans"  #: small files of what was prepared, which plans read on the runner's side
 NOW = "now"  #: in details: a file of the room that must hold the time, in seconds, of today (go's word to its cache)
 HERE = "{plans}"  #: in details: the folder of the plans' files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image that is there, as far as we look at one."""
+
+    id: str  #: its digest
+    name: str
+    labels: Mapping[str, str]
 
 
 def labels(installation: Installation, plans_folder: str) -> Mapping[str, str]:

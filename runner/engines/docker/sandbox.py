@@ -20,24 +20,42 @@ import struct
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from jobs.errors import SandboxFault
 from jobs.events import Stream
 from runner.engine import OnOutput, Order, Outcome
-from runner.engines.docker.door import Container
 from runner.engines.ending import Printed
 from runner.engines.fork import protocol
 from runner.engines.fork.cgroups import Group, Reading
 from runner.engines.fork.sandbox import COLLECT_MARGIN_BYTES, END_OF_FILE, INSIST_S, plain, unpack_files
 
 #: what ``inside.zygote`` says and hears; it is no module of ours to import
-STOP = 63
+STOP = 30
 READY, ENDED, END, FAILED = b"r", b"x", b"e", b"f"
 STATUS = struct.Struct("<i")
 FRAME = struct.Struct("<cI")
 KEYS, SIZE = b"k", b"s"
 OWN_PROCESSES = 1  #: process 1
 DEAD_S = 15.0  #: the longest that a container may take to die once the daemon was told to kill it
+
+
+class Streams(Protocol):
+    """The standard streams of a container."""
+
+    def write(self, data: bytes) -> None: ...
+    def write_eof(self) -> None: ...
+    async def read(self) -> tuple[int, bytes] | None: ...
+    async def close(self) -> None: ...
+
+
+class Container(Protocol):
+    """What a sandbox asks of its container, whoever made it."""
+
+    @property
+    def streams(self) -> Streams: ...
+    async def signal(self, number: int) -> None: ...
+    async def was_killed_for_memory(self) -> bool: ...
 
 
 @dataclass
@@ -74,18 +92,21 @@ def _begins(scan: Scan, data: bytes, size: int) -> bool:
     return data.endswith(scan.mark[:size])
 
 
-class DockerSandbox:
+C = TypeVar("C", bound=Container)
+
+
+class DockerSandbox(Generic[C]):
     """See ``runner.engine.Sandbox``."""
 
     def __init__(
         self,
         *,
-        container: Container,
+        container: C,
         group: Group,
         mark: bytes,
         ready_at: float,
         tty: bool,
-        remove: Callable[[DockerSandbox], None],
+        remove: Callable[[DockerSandbox[C]], None],
         in_background: Callable[[Coroutine[object, object, None]], None],
     ) -> None:
         self.container, self.group = container, group

@@ -8,6 +8,7 @@ Rules
 1. On version 1 the hierarchies are memory, pids and cpuacct, as they are mounted; on version 2 the one hierarchy, where
    the parent's ``subtree_control`` must hand down memory and pids. Mounts are never touched.
 2. The parent's name carries the runner's process id; groups of runners that are gone are removed at the next start.
+   Another engine's have a prefix of their own, and are that engine's to remove.
 3. Files of a slot stay open: a reading is one ``pread``.
 """
 
@@ -138,9 +139,9 @@ def group_of(pid: int) -> Group:
 class Cgroups:
     """The groups of one runner. ``parents`` are the folders that sandboxes join beneath, as ``slot-<n>``."""
 
-    def __init__(self, name: str, *, mounts: str | None = None) -> None:
+    def __init__(self, name: str, *, prefix: str = PREFIX, mounts: str | None = None) -> None:
         self._version, bases = find(mounts if mounts is not None else _MOUNTS.read_text())
-        self.parents = [base / f"{PREFIX}{name}" for base in bases]
+        self.parents = [base / f"{prefix}{name}" for base in bases]
         self._groups: dict[int, Group] = {}
         for parent in self.parents:
             sweep(parent.parent)
@@ -160,6 +161,10 @@ class Cgroups:
         for folder in folders:
             folder.mkdir(exist_ok=True)
         self._groups[slot] = open_v1(*folders) if self._version == 1 else open_v2(*folders)
+
+    def group(self, slot: int) -> Group:
+        """That of a slot that was opened."""
+        return self._groups[slot]
 
     def bound(self, slot: int, *, memory_bytes: int, processes: int) -> None:
         """Set the slot's bounds; nothing is written where they are as they were."""

@@ -39,9 +39,10 @@ import program
 import protocol
 import shown
 
-STOP = 63  #: to this process: end the program
+STOP = 30  #: to this process: end the program; SIGPWR, for a signal without a name is not passed on by every runtime
 COLLECT_S = 4  #: the longest that bringing files back may take
 LEFT_S = 60  #: an ended container that nobody removes ends itself
+WAITS = b"w"
 READY, ENDED, END, FAILED = b"r", b"x", b"e", b"f"
 STATUS = struct.Struct("<i")
 FRAME = struct.Struct("<cI")  #: of a terminal's input: kind, length of what follows (of SIZE: rows << 16 | columns)
@@ -229,15 +230,15 @@ def write_all(fd, data):
         view = view[os.write(fd, view) :]
 
 
-def main(_, loaded=frozenset(), bare=frozenset()):
+def main(says_that_it_waits, loaded=frozenset(), bare=frozenset()):
     """Keep one program. Returns only in an interpreter that goes on as it.
 
-    *loaded*: what it has loaded so far; *bare*: what it loads by itself.
+    *says_that_it_waits*: all is loaded, and nothing was read yet: for an engine that takes a snapshot of it then.
+    *loaded*: what it has loaded so far; *bare*: what it loads by itself; neither where no program goes on in here.
     """
     global LOADED
     LOADED, program.BARE = loaded, bare
-    config = program.read_order()
-    if config["interpreter"]:
+    if loaded:
         for module in ("zygote", "program", "bring_back", "kernel", "protocol", "shown"):
             sys.modules.pop(module, None)
         sys.path_importer_cache.pop(os.path.dirname(__file__), None)
@@ -245,8 +246,10 @@ def main(_, loaded=frozenset(), bare=frozenset()):
     gc.collect()
     gc.freeze()
     ctypes.set_errno(0)
-    Keeper(config).serve()
+    if says_that_it_waits:
+        write_all(1, WAITS)
+    Keeper(program.read_order()).serve()
 
 
 if __name__ == "__main__":
-    main(0)
+    main(int(os.environ.pop("ZYGOTE_CONFIG")))

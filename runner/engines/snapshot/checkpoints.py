@@ -1,0 +1,185 @@
+"""Checkpoints of warmed runtimes: made once a machine, found again by what they were made from, removed when stale.
+
+Theory of operation. Process 1 is started from the image's files; it loads the language's interpreter, its libraries
+and itself, walks the road of a small program, says that it waits (``WAITS``), and reads. There it is checkpointed:
+before it has read its first word, so that nothing in a checkpoint is a secret, or has to do with a run. Every restore
+reads on from there: its configuration, with a mark of its own; then it forks the program, and what a fork draws anew
+is drawn anew.
+
+A checkpoint's *key* is the digest of all that it depends on: the image, runsc, this engine's files, the room's boot,
+the processor's features and the kernel's release. A folder with another key of the same installation is stale.
+
+Rules
+1. A checkpoint is written beside its place and put there whole.
+2. Who uses one holds a lock on it, which falls with its process: what is stale is removed once nobody does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import select
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.errors import SandboxFault
+from runner.engines.docker.inside import files
+from runner.engines.snapshot import bundle
+from runner.engines.snapshot.owners import end
+from runner.engines.snapshot.runsc import FLAGS, Runsc, last_words
+from runner.languages.contract import Boot, Installation, Report
+
+WAITS = b"w"  #: what process 1 says when it is warm; ``inside.zygote`` says it
+WARM_S = 120.0
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One kind of process 1 of an installation: what its restores are made from."""
+
+    folder: Path
+    seconds: float = 0.0  #: that it took to make; 0 where it was there
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    @property
+    def image(self) -> Path:
+        return self.folder / "image"
+
+    def hold(self) -> int:
+        """A descriptor whose lock keeps it from being removed."""
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        return fd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where checkpoints are made: by what, in which groups, on which core."""
+
+    runsc: Runsc
+    cache: Path
+    state: Path  #: for the folders of containers
+    groups: tuple[Path, ...]  #: of a slot, to be joined
+    cpu: int
+
+
+def found_or_made(
+    shop: Workshop, root: Path, installation: Installation, boot: Boot, binds: Mapping[str, Path], report: Report
+) -> Snapshot:
+    """The snapshot of this boot's process 1; made, which takes seconds, unless it is there."""
+    key = _key(shop.runsc, installation, boot, root)
+    kind = "interpreter" if boot.interpreter else "plain"
+    folder = shop.cache / f"{installation.name}-{kind}-{key}"
+    if folder.exists():
+        return Snapshot(folder=folder)
+    report(f"taking a snapshot of {installation.name}, started and warm")
+    began = time.monotonic()
+    shop.cache.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=shop.cache))
+    try:
+        beside.chmod(0o700)
+        made = Snapshot(folder=beside)
+        bundle.write(made.bundle, root, installation, boot, binds)
+        made.image.mkdir()
+        _take(shop, made)
+        beside.rename(folder)
+    except OSError as error:
+        if not folder.exists():  # else another runner was faster
+            raise SandboxFault(f"the snapshot of {installation.name} could not be written: {error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return Snapshot(folder=folder, seconds=time.monotonic() - began)
+
+
+def sweep(cache: Path, kept: Path) -> list[Path]:
+    """Remove what is stale beside *kept*, unless a runner uses it; what was removed."""
+    stem, _, _ = kept.name.rpartition("-")
+    removed = []
+    for folder in (*cache.glob(f"{stem}-*"), *cache.glob(f".{stem}-*")):
+        if folder != kept and _unused(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def _unused(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        finally:
+            os.close(fd)
+    return False
+
+
+def _key(runsc: Runsc, installation: Installation, boot: Boot, root: Path) -> str:
+    found = hashlib.sha256()
+    words = [runsc.version, files.digest(), installation.details["image"], str(root), repr(boot), platform.release()]
+    for part in (*words, *FLAGS, _features(), *(path.read_text() for path in sorted(_HERE.glob("*.py")))):
+        found.update(part.encode() + b"\0")
+    return found.hexdigest()[:16]
+
+
+def _features() -> str:
+    """What the processor can do: a checkpoint is bound to it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def _take(shop: Workshop, snapshot: Snapshot) -> None:
+    place = Path(tempfile.mkdtemp(prefix="taken-", dir=shop.state))
+    with _pipes() as (theirs, stdout, stderr):
+        started = shop.runsc.run(place, snapshot.bundle, ends=theirs, groups=shop.groups, cpu=shop.cpu)
+        try:
+            if started.wait(WARM_S):
+                raise SandboxFault(f"runsc could not start a container: {last_words(_rest(stderr))}")
+            _await_word(stdout, stderr)
+            shop.runsc.checkpoint(place, snapshot.image)
+        finally:
+            started.kill()
+            started.wait()
+            end(shop.groups[0])
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _pipes() -> Iterator[tuple[tuple[int, int, int], int, int]]:
+    """The other side's three descriptors, and ours of its outputs; its input stays open and empty."""
+    stdin, stdout, stderr = os.pipe(), os.pipe(), os.pipe()
+    try:
+        os.set_blocking(stdout[0], False)
+        os.set_blocking(stderr[0], False)
+        yield (stdin[0], stdout[1], stderr[1]), stdout[0], stderr[0]
+    finally:
+        for fd in (*stdin, *stdout, *stderr):
+            os.close(fd)
+
+
+def _await_word(stdout: int, stderr: int) -> None:
+    deadline = time.monotonic() + WARM_S
+    said = b""
+    while not said:
+        if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise SandboxFault(f"a runtime was not warm in {WARM_S:.0f} s: {last_words(_rest(stderr))}")
+        said = _rest(stdout)
+        if said != WAITS:
+            raise SandboxFault(f"a runtime did not become warm: {last_words(_rest(stderr) + said)}")
+
+
+def _rest(fd: int) -> bytes:
+    try:
+        return os.read(fd, 65536)
+    except BlockingIOError:
+        return b""

@@ -1,0 +1,277 @@
+"""The snapshot engine: a checkpoint of a warmed runtime, restored by ``runsc`` for each run, and used once.
+
+Theory of operation. ``started`` looks which images lie in the folder, ends what runners that are gone have left, and
+makes control groups. A language's ``prepare`` unpacks its image and takes its snapshots, once a machine (``archives``,
+``checkpoints``); ``add`` takes hold of them. ``pitch`` restores one into a slot's control groups, sends process 1 its
+configuration with a mark of its own, and waits until it says that the program waits. From there on a sandbox is that
+of any container (``docker.sandbox``). Striking goes on in the background: a result does not wait for it.
+
+A slot is a control group in each hierarchy and a number; everything that is in it is one sandbox's.
+
+Rules
+1. A restore is told from another by what process 1 is told after it, and by what its fork draws anew.
+2. No call waits without a deadline; what is in the background is awaited by ``close``, with one too.
+3. A runner's sandboxes are named by its process and when that started (``owners``): the next one ends what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from jobs.errors import ConfigFault, SandboxFault
+from jobs.languages import Language
+from jobs.limits import MIB
+from jobs.service.logs import event
+from runner.engine import Sandbox
+from runner.engines import gvisor
+from runner.engines.docker import beginning, installed, labels
+from runner.engines.docker.sandbox import DockerSandbox
+from runner.engines.fork import cgroups, protocol, seccomp
+from runner.engines.snapshot import archives, checkpoints, owners
+from runner.engines.snapshot.archives import Archive
+from runner.engines.snapshot.checkpoints import Snapshot, Workshop
+from runner.engines.snapshot.container import Container, Streams
+from runner.engines.snapshot.runsc import CALL_S, WORDS_BYTES, Runsc, ended, last_words
+from runner.languages.contract import Boot, Installation, Report, Room, Support
+
+log = logging.getLogger("snapshot")
+
+MEMORY_BYTES = 1024 * MIB  #: until the order says how much
+PROCESSES = 8192  #: threads of gVisor's: what it runs is counted inside
+CLOSE_S = 60.0
+RUNNING = "running"
+
+
+class SnapshotEngine:
+    """See ``runner.engine.Engine``. Made by ``started``."""
+
+    def __init__(
+        self, runsc: Runsc, found: Mapping[Language, Sequence[tuple[Installation, Archive]]], cache: Path
+    ) -> None:
+        self._runsc, self._found, self._cache = runsc, found, cache
+        self._state = cache / RUNNING / owners.name()
+        self._state.mkdir(parents=True)
+        self._cgroups = cgroups.Cgroups(owners.name(), prefix=owners.PREFIX)
+        self._free: list[int] = []
+        self._slots = count()
+        self._places = count()
+        self._boots: dict[str, tuple[Boot, ...]] = {}
+        self._snapshots: dict[tuple[str, bool], Snapshot] = {}
+        self._held: dict[str, list[int]] = {}
+        self._cpus = sorted(os.sched_getaffinity(0))
+        self._turn = count()
+        self._starting = asyncio.Semaphore(self.abreast)
+        self._seccomp = seccomp.compiled().hex()
+        self._living: dict[DockerSandbox[Container], int] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def abreast(self) -> int:
+        """A restore computes all the time that it takes."""
+        return len(self._cpus)
+
+    def support(self, language: Support) -> Support:
+        """That language, as the images hold it."""
+        found = self._found.get(language.language, ())
+        return installed.FromImages(language, [one for one, _ in found], prepare=self._prepare)
+
+    async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
+        """``SandboxFault`` where its snapshots are not there: ``prepare`` takes them."""
+        boots = beginning.with_cold(boots)
+        held: list[int] = []
+        for boot in boots:
+            snapshot = self._snapshots.get((installation.name, boot.interpreter))
+            if snapshot is None:
+                raise SandboxFault(f"no snapshot of {installation.name} was taken")
+            held.append(snapshot.hold())
+            for stale in checkpoints.sweep(self._cache / "snapshots", snapshot.folder):
+                event(log, "snapshot_removed", snapshot=stale.name, why="it is of another image, runsc or engine")
+        self._boots[installation.name], self._held[installation.name] = boots, held
+
+    async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
+        boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
+        mark = secrets.token_bytes(16)
+        async with self._starting:
+            slot = self._slot()
+            container = await self._restored(self._snapshots[installation.name, boot.interpreter], slot)
+        try:
+            told = beginning.told(installation, boot, mark, seccomp=self._seccomp, tty=tty)
+            container.streams.write(protocol.pack_order(told))
+            await beginning.ready(container.streams, mark)
+        except BaseException:
+            self._later(self._delete(container, slot))
+            raise
+        loop = asyncio.get_running_loop()
+        sandbox = DockerSandbox(
+            container=container,
+            group=self._cgroups.group(slot),
+            mark=mark,
+            ready_at=loop.time() + (beginning.BOOT_S if beginning.is_ahead(boot) else 0.0),
+            tty=tty,
+            remove=self._remove,
+            in_background=self._later,
+        )
+        self._living[sandbox] = slot
+        return sandbox
+
+    async def remove(self, installation: Installation) -> None:
+        self._boots.pop(installation.name, None)
+        for fd in self._held.pop(installation.name, ()):
+            os.close(fd)
+
+    async def close(self) -> None:
+        for sandbox in list(self._living):
+            sandbox.strike()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while self._background:
+                    await asyncio.gather(*self._background, return_exceptions=True)
+        for fds in self._held.values():
+            for fd in fds:
+                os.close(fd)
+        self._held.clear()
+        await asyncio.to_thread(self._cgroups.close)
+        if not any(parent.exists() for parent in self._cgroups.parents):  # else the next runner ends what is in them
+            shutil.rmtree(self._state, ignore_errors=True)
+
+    # -- snapshots ----------------------------------------------------------------------------------------------
+
+    def _prepare(self, support: Support, installation: Installation, report: Report) -> Installation:
+        """In a thread: the image unpacked, and a snapshot of each kind of process 1 that the boots ask for."""
+        archive = next(archive for one, archive in self._found[installation.language] if one == installation)
+        root = archives.unpacked(archive, self._cache / "images", report)
+        plans = root / labels.PLANS.lstrip("/")
+        details = {name: value.replace(labels.HERE, str(plans)) for name, value in installation.details.items()}
+        installation = replace(installation, details=details)
+        binds = self._binds(installation)
+        slot = self._slot()
+        shop = Workshop(
+            runsc=self._runsc,
+            cache=self._cache / "snapshots",
+            state=self._state,
+            groups=self._members(slot),
+            cpu=self._cpu(),
+        )
+        for boot in beginning.with_cold(tuple(support.boots(installation))):
+            kind = (installation.name, boot.interpreter)
+            self._snapshots[kind] = checkpoints.found_or_made(shop, root, installation, boot, binds, report)
+        self._free.append(slot)
+        return installation
+
+    def _binds(self, installation: Installation) -> dict[str, Path]:
+        """The file that holds today's time, where this installation asks for one."""
+        if labels.NOW not in installation.details:
+            return {}
+        now = self._cache / "now"
+        now.write_text(f"{int(time.time())}")
+        return {installation.details[labels.NOW]: now}
+
+    # -- containers ---------------------------------------------------------------------------------------------
+
+    async def _restored(self, snapshot: Snapshot, slot: int) -> Container:
+        place = self._state / str(next(self._places))
+        place.mkdir(mode=0o700)
+        streams = Streams()
+        members = self._members(slot)
+        container = Container(self._runsc, place, members[0], self._cgroups.group(slot), streams)
+        try:
+            await streams.open()
+            begun = self._runsc.restore(
+                place, snapshot.bundle, snapshot.image, ends=streams.theirs, groups=members, cpu=self._cpu()
+            )
+            streams.close_theirs()
+            if await ended(begun, CALL_S):
+                raise SandboxFault(f"runsc could not restore a sandbox: {last_words(await _rest(streams))}")
+        except BaseException:
+            self._later(self._delete(container, slot))
+            raise
+        return container
+
+    def _slot(self) -> int:
+        """One that nobody has, with bounds wide enough for a start."""
+        slot = self._free.pop() if self._free else next(self._slots)
+        try:
+            self._cgroups.open(slot)
+            self._cgroups.bound(slot, memory_bytes=MEMORY_BYTES, processes=PROCESSES)
+        except OSError as error:  # the slot is lost
+            raise SandboxFault(f"the control group of a sandbox cannot be used: {error}") from error
+        return slot
+
+    def _members(self, slot: int) -> tuple[Path, ...]:
+        return tuple(parent / f"slot-{slot}" / "cgroup.procs" for parent in self._cgroups.parents)
+
+    def _cpu(self) -> int:
+        return self._cpus[next(self._turn) % len(self._cpus)]
+
+    def _remove(self, sandbox: DockerSandbox[Container]) -> None:
+        if sandbox in self._living:
+            self._later(self._delete(sandbox.container, self._living.pop(sandbox)))
+
+    async def _delete(self, container: Container, slot: int) -> None:
+        try:
+            await container.delete()
+        except SandboxFault as fault:  # its slot is lost
+            event(log, "not_deleted", level=logging.ERROR, why=str(fault))
+        else:
+            self._free.append(slot)
+
+    def _later(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+async def started(*, program: str, images: Path, cache: Path) -> SnapshotEngine:
+    """An engine with that ``runsc`` and the images of that folder; ``ConfigFault`` where it cannot serve."""
+    if problem := gvisor.problem_of(program):
+        raise ConfigFault(f"runsc: {problem}")
+    found, faults = look(images)
+    for fault in faults:
+        event(log, "image_not_used", level=logging.WARNING, why=fault)
+    if not found:
+        raise ConfigFault(f"images: {images} has no image of a language that can be used; make them: make images")
+    for name in await asyncio.to_thread(owners.reap, cache / RUNNING):
+        event(log, "reaped", runner=name)
+    return SnapshotEngine(Runsc(program), found, cache)
+
+
+def look(images: Path) -> tuple[dict[Language, list[tuple[Installation, Archive]]], list[str]]:
+    """What the folder's archives hold, and why others of them cannot be used."""
+    found: dict[Language, list[tuple[Installation, Archive]]] = {}
+    there, faults = archives.look(images)
+    for archive in there:
+        try:
+            installation = installed.from_image(labels.Image(id=archive.id, name=archive.name, labels=archive.labels))
+        except ConfigFault as fault:
+            faults.append(str(fault))
+            continue
+        found.setdefault(installation.language, []).append((installation, archive))
+    return found, faults
+
+
+def problem_of(program: str, images: Path) -> str:
+    """Why this engine cannot serve here, with the cure; empty where it can."""
+    if problem := gvisor.problem_of(program):
+        return problem
+    found, faults = look(images)
+    return "" if found else "; ".join(faults) or f"{images} has no image of a language: make images"
+
+
+async def _rest(streams: Streams) -> bytes:
+    """What was said on standard error, to its end or for a moment."""
+    said = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while (got := await streams.read()) is not None and len(said) < WORDS_BYTES:
+                said += got[1]
+    return said

@@ -79,6 +79,12 @@ def test_a_fleet_says_which_engine_its_languages_have() -> None:
     assert said == {"java": "snapshot", "go": "fork", "cpp": "docker", "rust": "docker"}
 
 
+def test_engines_change_nothing_that_nats_has() -> None:
+    """A region that is up is as its file says when only engines are another: its runners are rolled, no more."""
+    with_engines = SPLIT.replace('"rust"]', '"rust"]\nengine = "docker"\nengines = { java = "snapshot" }')
+    assert streams.plan(region.parse(with_engines)) == streams.plan(region.parse(SPLIT))
+
+
 def test_every_fault_of_engines_is_told_with_its_cure() -> None:
     """Unknown engines and languages, and one that another fleet serves."""
     faults = (

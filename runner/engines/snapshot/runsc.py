@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ class Runsc:
     """One runsc program, and its version."""
 
     def __init__(self, path: str) -> None:
-        self.path, self.version = path, gvisor.version_of(path)
+        self._path, self.version = shutil.which(path) or path, gvisor.version_of(path)
 
     def restore(
         self, place: Path, bundle: Path, image: Path, *, ends: Sequence[int], groups: Sequence[Path], cpu: int
@@ -62,7 +63,7 @@ class Runsc:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _words(self, place: Path, words: Sequence[str]) -> list[str]:
-        return [self.path, f"--root={place}", *FLAGS, *words]
+        return [self._path, f"--root={place}", *FLAGS, *words]
 
     def _begin(
         self, place: Path, words: Sequence[str], *, ends: Sequence[int], groups: Sequence[Path], cpu: int

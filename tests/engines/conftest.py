@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bench.daemon import Daemon, NoDaemon
+from bench.daemon import Daemon, NoDaemon, runsc
 from jobs.languages import Language
 from jobs.result import Result
-from tests.engines.daemon import archive, missing
-from tests.sandboxes import Sandboxes, docker
+from tests.engines.daemon import ARCHIVES, archive, missing
+from tests.sandboxes import Sandboxes, docker, snapshot
 
 PROGRAMS = Path(__file__).parents[1] / "rooms/programs"
 SUFFIX = {"python": "py", "javascript": "js", "java": "java", "go": "go", "cpp": "cpp", "rust": "rs"}
@@ -47,6 +47,26 @@ def daemon() -> Iterator[Daemon]:
 def sandboxes(daemon: Daemon) -> Iterator[Sandboxes]:
     """As those of ``tests.sandboxes``, but containers."""
     started = Sandboxes(lambda: docker(daemon.url))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def gvisor() -> str:
+    """``runsc``, and an image of Python."""
+    program = runsc()
+    if lack := missing():
+        pytest.skip(lack)
+    if program is None:
+        pytest.skip("NO GVISOR HERE: runsc cannot be found; .ci/docker gets it, where apt can")
+    archive("python")
+    return program
+
+
+@pytest.fixture(scope="session")
+def snapshots(gvisor: str) -> Iterator[Sandboxes]:
+    """As those of ``tests.sandboxes``, but restored from snapshots."""
+    started = Sandboxes(lambda: snapshot(gvisor, ARCHIVES))
     yield started
     started.close()
 

@@ -1,33 +1,22 @@
 """The room is the same in what was restored: the tests of ``tests/rooms``, with the snapshot engine behind them."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from bench.daemon import runsc
 from jobs.events import Stream
 from jobs.languages import Language
 from jobs.states import Verdict
 from jobs.submission import Terminal
 from runner.execute import Execution
-from tests.engines.daemon import ARCHIVES, archive, missing
 from tests.rooms.test_outputs import *  # noqa: F403  # all of them, and those that will be
 from tests.rooms.test_terminal import *  # noqa: F403
 from tests.rooms.test_the_room import *  # noqa: F403
 from tests.rooms.test_the_room import EVERY_LANGUAGE, HOUSE, NETWORK, Act, _report
-from tests.sandboxes import Sandboxes, snapshot
+from tests.sandboxes import Sandboxes
 
 
 @pytest.fixture(scope="module")
-def sandboxes() -> Iterator[Sandboxes]:
-    program = runsc()
-    if lack := missing() or ("" if program else "NO GVISOR HERE: runsc cannot be found; .ci/docker gets it"):
-        pytest.skip(lack)
-    archive("python")
-    assert program is not None
-    started = Sandboxes(lambda: snapshot(program, ARCHIVES))
-    yield started
-    started.close()
+def sandboxes(snapshots: Sandboxes) -> Sandboxes:
+    return snapshots
 
 
 # What follows stands in the place of tests of the same names: gVisor's kernel tells less of a process in /proc, has

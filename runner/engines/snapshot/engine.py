@@ -59,9 +59,10 @@ class SnapshotEngine:
         self, runsc: Runsc, found: Mapping[Language, Sequence[tuple[Installation, Archive]]], cache: Path
     ) -> None:
         self._runsc, self._found, self._cache = runsc, found, cache
-        self._state = cache / RUNNING / owners.name()
+        self.name = owners.name()
+        self._state = cache / RUNNING / self.name
         self._state.mkdir(parents=True)
-        self._cgroups = cgroups.Cgroups(owners.name(), prefix=owners.PREFIX)
+        self._cgroups = cgroups.Cgroups(self.name, prefix=owners.PREFIX)
         self._free: list[int] = []
         self._slots = count()
         self._places = count()

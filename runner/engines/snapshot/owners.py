@@ -1,4 +1,4 @@
-"""Whose sandboxes are whose: a folder and control groups for each runner, and what is left of those that are gone."""
+"""Whose sandboxes are whose: a folder and control groups an engine, and what is left of those whose runner is gone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from itertools import count
 from pathlib import Path
 
 from jobs.errors import SandboxFault
@@ -17,9 +18,12 @@ GONE_S = 15.0
 _LOOK_S = 0.005
 
 
+_numbers = count()
+
+
 def name() -> str:
-    """This process, as no other of this machine's is: process id, and when it started."""
-    return f"{os.getpid()}-{_start_time(os.getpid())}"
+    """One more engine of this process, as no other of this machine is called: process id, when it started, number."""
+    return f"{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
 
 
 def reap(running: Path) -> list[str]:
@@ -45,8 +49,8 @@ def end(members: Path) -> None:
 
 
 def _is_gone(owner: str) -> bool:
-    pid, _, start = owner.partition("-")
-    return _start_time(int(pid)) != start if pid.isdigit() else False
+    pid, _, rest = owner.partition("-")
+    return pid.isdigit() and _start_time(int(pid)) != rest.partition("-")[0]
 
 
 def _start_time(pid: int) -> str:

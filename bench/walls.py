@@ -25,7 +25,7 @@ from pathlib import Path
 from bench import processes, warm_memory
 from bench.arena import Arena
 from bench.caller import Line, WrongAnswer
-from bench.daemon import Daemon, NoDaemon
+from bench.daemon import Daemon, NoDaemon, runsc
 from bench.figures import median
 from bench.network import Network, NoNetwork, started
 from bench.processes import MIB
@@ -41,6 +41,7 @@ SETTLED_S, STILL_S, LOOK_S = 60.0, 4.0, 0.2
 #: what waits for each language in a forked sandbox, as ``warm_memory`` calls it; the others wait in a compiler's room
 FORKED = {"python": "newest", "javascript": "node", "java": "java"}
 COMPILERS = "(older, or a compiler's room)"
+_PLACE, _BUNDLE = re.compile(r"--root=\S+/running/(\d+)-\d+/\d+"), re.compile(r"--bundle=\S+/snapshots/([a-z]+)-")
 _WARM = re.compile(r'^code_runner_warm_containers\{language="(\w+)"\} ([0-9.]+)', re.MULTILINE)
 
 
@@ -109,12 +110,16 @@ class Walls:
 
     async def _wall(self, name: str, network: Network) -> Wall:
         python = await self._arena.python()
+        memory: dict[str, Callable[[], dict[str, float]]] = {
+            FORK: lambda: _of_forks(network, python),
+            SNAPSHOT: lambda: _of_restored(network),
+        }
         return Wall(
             name=name,
             network=network,
             languages=await Arena(network=network, quick=True).languages(),
             admin=_admin_of(network),
-            waiting=self._in_containers if name in CONTAINERS else lambda: _of_forks(network, python),
+            waiting=memory.get(name, self._in_containers),
         )
 
     def _environ(self, name: str) -> dict[str, str]:
@@ -123,6 +128,11 @@ class Walls:
             environ["YURT_LANGUAGES"] = ",".join(self._arena.of)
         if name in CONTAINERS:
             environ |= {"DOCKER_HOST": self._docker_url(), "YURT_DOCKER_RUNTIME": CONTAINERS[name]}
+        if name == SNAPSHOT:
+            program = runsc()
+            if program is None:
+                raise Absent("no runsc on PATH or in .tools/bin, or one that is too old")
+            environ = {"YURT_IMAGES": str(IMAGES), "YURT_RUNSC": program, **environ}
         return environ
 
     # -- containers ---------------------------------------------------------------------------------------------
@@ -184,6 +194,22 @@ def _of_forks(network: Network, python: str) -> dict[str, float]:
     found = {language: sums[kind] for language, kind in FORKED.items() if kind in sums}
     rooms = [sums[kind] for kind in sums if COMPILERS in kind]
     return found | (dict.fromkeys(("go", "cpp", "rust"), rooms[0]) if rooms else {})
+
+
+def _of_restored(network: Network) -> dict[str, float]:
+    """By the folders that ``runsc`` was given: one a sandbox, and that of the snapshot, which names the language."""
+    folders: dict[str, list[int]] = defaultdict(list)
+    languages: dict[str, str] = {}
+    for pid, words in _commands("runsc"):
+        said = " ".join(words)
+        place, bundle = _PLACE.search(said), _BUNDLE.search(said)
+        if place and bundle and place[1] == str(network.pids()["runner"]):
+            folders[place[0]] += [pid, *processes.descendants(pid)]
+            languages[place[0]] = bundle[1]
+    sums: dict[str, list[float]] = defaultdict(list)
+    for folder, pids in folders.items():
+        sums[languages[folder]].append(_pss(set(pids)))
+    return {language: median(values) for language, values in sums.items()}
 
 
 def _pss(pids: Iterable[int]) -> float:

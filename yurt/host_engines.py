@@ -50,7 +50,12 @@ class EngineFinding:
 
 def examine() -> list[EngineFinding]:
     """Every engine, docker with each runtime that is ours or its daemon's."""
-    return [_fork(), *_docker(default_docker()), _snapshot()]
+    return [_fork(), *_docker(_set("DOCKER_URL") or default_docker()), _snapshot()]
+
+
+def _set(name: str) -> str:
+    """A runner's setting, where this environment has it."""
+    return os.environ.get(f"YURT_{name}", "")
 
 
 def _fork() -> EngineFinding:
@@ -141,15 +146,16 @@ def _as_root(problem: str) -> str:
 def _snapshot() -> EngineFinding:
     from runner.engines.snapshot import engine  # what it needs is loaded only where it is asked for
 
-    images, program = default_images(), RUNSC
+    images, program = Path(_set("IMAGES") or default_images()), _set("RUNSC") or RUNSC
     problem = _no_control_groups() or engine.problem_of(program, images)
-    names = sorted(one.name for held in engine.look(images)[0].values() for one, _ in held)
+    held, faults = engine.look(images)
+    names = sorted(one.name for archives in held.values() for one, _ in archives)
     languages = f"images of {', '.join(names)} in {images}" if names else f"no image of a language in {images}"
     return EngineFinding(
         engine=EngineName.SNAPSHOT,
         works=not problem,
         found=languages if problem else f"{languages}; {gvisor.version_of(program)}",
-        cure=_as_root(problem) if problem else "",
+        cure=_as_root(problem) if problem else "; ".join(faults),
     )
 
 

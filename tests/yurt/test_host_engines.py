@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +20,7 @@ from jobs.languages import Language
 from runner.engines.docker.inside import files
 from runner.engines.docker.labels import labels
 from runner.languages.contract import Installation
+from tests.sandboxes import missing
 from yurt import host_engines
 from yurt.commands import arguments
 from yurt.host_engines import EngineFinding
@@ -151,8 +154,7 @@ def test_runtimes_that_the_daemon_lacks_are_told_with_what_adds_them(daemons: An
 def test_a_gvisor_is_asked_what_it_can(daemons: Any, tmp_path: Path, flags: str | None, works: bool, cure: str) -> None:
     program = tmp_path / "runsc"
     if flags is not None:
-        program.write_text(f'#!/bin/sh\n[ "$1" = flags ] && echo "{flags}" || echo "runsc version release-1"\n')
-        program.chmod(0o755)
+        gvisor(program, flags)
     daemons(runtimes={**RUNC, "runsc": {"path": str(program)}})
     runsc = found()["docker-runsc"]
     assert (runsc.works, cure in runsc.cure) == (works, True)
@@ -172,6 +174,67 @@ def test_firecracker_needs_virtual_machines(
     kata = found()["docker-kata-fc"]
     assert kata.works == there
     assert ("not run" in kata.found) if there else ("bare metal, or nested" in kata.cure)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for images, and a gVisor that can what it must."""
+    images = tmp_path / "images"
+    images.mkdir()
+    monkeypatch.setenv("YURT_IMAGES", str(images))
+    monkeypatch.setenv("YURT_RUNSC", str(gvisor(tmp_path / "runsc")))
+    return images
+
+
+def gvisor(program: Path, flags: str = "systrap (default), ptrace, kvm") -> Path:
+    program.write_text(f'#!/bin/sh\n[ "$1" = flags ] && echo "{flags}" || echo "runsc version release-1"\n')
+    program.chmod(0o755)
+    return program
+
+
+def archive(file: Path, of_labels: Any) -> None:
+    """An image without layers, as it lies in a folder."""
+    parts = {"manifest.json": [{"Config": "config.json", "RepoTags": ["yurt/python:latest"], "Layers": []}]}
+    parts["config.json"] = {"config": {"Labels": dict(of_labels)}, "rootfs": {"diff_ids": []}}  # type: ignore[assignment]
+    with tarfile.open(file, "w") as tar:
+        for name, content in parts.items():
+            data = json.dumps(content).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_snapshots_are_taken_of_images_in_a_folder(shop: Path) -> None:
+    archive(shop / "python.tar", PYTHON)
+    snapshot = found()["snapshot"]
+    assert (snapshot.works, snapshot.cure) == (True, ""), snapshot
+    assert snapshot.found == f"images of python-3.11.2 in {shop}; release-1"
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+@pytest.mark.parametrize(
+    ("images", "flags", "cure"),
+    [
+        ({}, "systrap", "no image of a language: make images"),
+        ({"python": STALE}, "systrap", "built by another version of this program; build it anew"),
+        ({"python": PYTHON}, "ptrace", "is too old, it has no platform systrap"),
+    ],
+)
+def test_what_snapshots_lack_is_told(shop: Path, tmp_path: Path, images: Any, flags: str, cure: str) -> None:
+    gvisor(tmp_path / "runsc", flags)
+    for name, of_labels in images.items():
+        archive(shop / f"{name}.tar", of_labels)
+    snapshot = found()["snapshot"]
+    assert not snapshot.works and cure in snapshot.cure
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_a_stale_archive_beside_good_ones_is_told(shop: Path) -> None:
+    archive(shop / "python.tar", PYTHON)
+    archive(shop / "old.tar", STALE)
+    snapshot = found()["snapshot"]
+    assert snapshot.works and "built by another version" in snapshot.cure
 
 
 def test_who_is_not_root_is_told_so(daemons: Any, monkeypatch: pytest.MonkeyPatch) -> None:

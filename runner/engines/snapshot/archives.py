@@ -16,13 +16,14 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from jobs.errors import ConfigFault
 from runner.engines.docker.labels import LABEL
+from runner.engines.snapshot import kept
 from runner.languages.contract import Report
 
 MANIFEST_BYTES = 1 << 20
@@ -87,6 +88,7 @@ def unpacked(archive: Archive, cache: Path, report: Report) -> Path:
     report(f"unpacking image {archive.name}")
     cache.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=cache))
+    held = kept.hold(beside)
     try:
         with tarfile.open(archive.path) as tar:
             for name, digest in zip(archive.layers, archive.digests, strict=True):
@@ -98,6 +100,8 @@ def unpacked(archive: Archive, cache: Path, report: Report) -> Path:
         if place.exists():  # another runner was faster
             return place
         raise ConfigFault(f"image {archive.path} cannot be unpacked: {error}; make it anew: make images") from error
+    finally:
+        os.close(held)
     return place
 
 
@@ -142,10 +146,7 @@ def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     return found
 
 
-def sweep(cache: Path, kept: set[str]) -> None:
-    """Remove unpacked images that are not among *kept* (names) and what was left half unpacked by nobody who lives."""
-    for folder in cache.glob("root-*"):
-        if folder.name not in kept:
-            aside = folder.with_name(f".{folder.name}-{os.getpid()}")
-            folder.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+def stale(cache: Path, archives: Iterable[Archive]) -> list[Path]:
+    """What is unpacked, or half so, of other images than these."""
+    names = {f"root-{archive.short}" for archive in archives}
+    return [each for each in (*cache.glob("root-*"), *cache.glob(".root-*")) if each.name not in names]

@@ -11,13 +11,12 @@ the processor's features and the kernel's release. A folder with another key of 
 
 Rules
 1. A checkpoint is written beside its place and put there whole.
-2. Who uses one holds a lock on it, which falls with its process: what is stale is removed once nobody does.
+2. Who uses one holds it (``kept``), and who makes one holds it too: what is stale is removed once nobody does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import platform
@@ -31,7 +30,7 @@ from pathlib import Path
 
 from jobs.errors import SandboxFault
 from runner.engines.docker.inside import files
-from runner.engines.snapshot import bundle
+from runner.engines.snapshot import bundle, kept
 from runner.engines.snapshot.owners import end
 from runner.engines.snapshot.runsc import FLAGS, Runsc, last_words
 from runner.languages.contract import Boot, Installation, Report
@@ -55,12 +54,6 @@ class Snapshot:
     @property
     def image(self) -> Path:
         return self.folder / "image"
-
-    def hold(self) -> int:
-        """A descriptor whose lock keeps it from being removed."""
-        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(fd, fcntl.LOCK_SH)
-        return fd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +80,7 @@ def found_or_made(
     began = time.monotonic()
     shop.cache.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=shop.cache))
+    held = kept.hold(beside)
     try:
         beside.chmod(0o700)
         made = Snapshot(folder=beside)
@@ -98,30 +92,15 @@ def found_or_made(
         if not folder.exists():  # else another runner was faster
             raise SandboxFault(f"the snapshot of {installation.name} could not be written: {error}") from error
     finally:
+        os.close(held)
         shutil.rmtree(beside, ignore_errors=True)
     return Snapshot(folder=folder, seconds=time.monotonic() - began)
 
 
-def sweep(cache: Path, kept: Path) -> list[Path]:
-    """Remove what is stale beside *kept*, unless a runner uses it; what was removed."""
-    stem, _, _ = kept.name.rpartition("-")
-    removed = []
-    for folder in (*cache.glob(f"{stem}-*"), *cache.glob(f".{stem}-*")):
-        if folder != kept and _unused(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder)
-    return removed
-
-
-def _unused(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        finally:
-            os.close(fd)
-    return False
+def stale(snapshot: Snapshot) -> list[Path]:
+    """Those of the same installation and kind, whole or half made, that are not *snapshot*."""
+    cache, (stem, _, _) = snapshot.folder.parent, snapshot.folder.name.rpartition("-")
+    return [each for each in (*cache.glob(f"{stem}-*"), *cache.glob(f".{stem}-*")) if each != snapshot.folder]
 
 
 def _key(runsc: Runsc, installation: Installation, boot: Boot, root: Path) -> str:

@@ -23,8 +23,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from runner.engines import gvisor
 from runner.engines.docker import beginning, installed, labels
 from runner.engines.docker.sandbox import DockerSandbox
 from runner.engines.fork import cgroups, protocol, seccomp
-from runner.engines.snapshot import archives, checkpoints, owners
+from runner.engines.snapshot import archives, checkpoints, kept, owners
 from runner.engines.snapshot.archives import Archive
 from runner.engines.snapshot.checkpoints import Snapshot, Workshop
 from runner.engines.snapshot.container import Container, Streams
@@ -49,6 +50,7 @@ log = logging.getLogger("snapshot")
 MEMORY_BYTES = 1024 * MIB  #: until the order says how much
 PROCESSES = 8192  #: threads of gVisor's: what it runs is counted inside
 CLOSE_S = 60.0
+HOLD_TRIES = 3
 RUNNING = "running"
 
 
@@ -89,15 +91,9 @@ class SnapshotEngine:
     async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
         """``SandboxFault`` where its snapshots are not there: ``prepare`` takes them."""
         boots = beginning.with_cold(boots)
-        held: list[int] = []
-        for boot in boots:
-            snapshot = self._snapshots.get((installation.name, boot.interpreter))
-            if snapshot is None:
-                raise SandboxFault(f"no snapshot of {installation.name} was taken")
-            held.append(snapshot.hold())
-            for stale in checkpoints.sweep(self._cache / "snapshots", snapshot.folder):
-                event(log, "snapshot_removed", snapshot=stale.name, why="it is of another image, runsc or engine")
-        self._boots[installation.name], self._held[installation.name] = boots, held
+        if any((installation.name, boot.interpreter) not in self._snapshots for boot in boots):
+            raise SandboxFault(f"no snapshot of {installation.name} was taken")
+        self._boots[installation.name] = boots
 
     async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
         boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
@@ -127,8 +123,7 @@ class SnapshotEngine:
 
     async def remove(self, installation: Installation) -> None:
         self._boots.pop(installation.name, None)
-        for fd in self._held.pop(installation.name, ()):
-            os.close(fd)
+        self._let_go(installation.name)
 
     async def close(self) -> None:
         for sandbox in list(self._living):
@@ -137,10 +132,8 @@ class SnapshotEngine:
             async with asyncio.timeout(CLOSE_S):
                 while self._background:
                     await asyncio.gather(*self._background, return_exceptions=True)
-        for fds in self._held.values():
-            for fd in fds:
-                os.close(fd)
-        self._held.clear()
+        for name in list(self._held):
+            self._let_go(name)
         await asyncio.to_thread(self._cgroups.close)
         if not any(parent.exists() for parent in self._cgroups.parents):  # else the next runner ends what is in them
             shutil.rmtree(self._state, ignore_errors=True)
@@ -150,11 +143,12 @@ class SnapshotEngine:
     def _prepare(self, support: Support, installation: Installation, report: Report) -> Installation:
         """In a thread: the image unpacked, and a snapshot of each kind of process 1 that the boots ask for."""
         archive = next(archive for one, archive in self._found[installation.language] if one == installation)
-        root = archives.unpacked(archive, self._cache / "images", report)
+        self._let_go(installation.name)
+        images = self._cache / "images"
+        root = self._keep(installation, lambda: archives.unpacked(archive, images, report))
         plans = root / labels.PLANS.lstrip("/")
         details = {name: value.replace(labels.HERE, str(plans)) for name, value in installation.details.items()}
         installation = replace(installation, details=details)
-        binds = self._binds(installation)
         slot = self._slot()
         shop = Workshop(
             runsc=self._runsc,
@@ -163,11 +157,35 @@ class SnapshotEngine:
             groups=self._members(slot),
             cpu=self._cpu(),
         )
-        for boot in beginning.with_cold(tuple(support.boots(installation))):
-            kind = (installation.name, boot.interpreter)
-            self._snapshots[kind] = checkpoints.found_or_made(shop, root, installation, boot, binds, report)
-        self._free.append(slot)
+        stale = archives.stale(images, (one for found in self._found.values() for _, one in found))
+        try:
+            for boot in beginning.with_cold(tuple(support.boots(installation))):
+                made = partial(self._made, shop, root, installation, boot, report)
+                stale += checkpoints.stale(Snapshot(folder=self._keep(installation, made)))
+        finally:
+            self._free.append(slot)
+        for folder in kept.sweep(stale):
+            event(log, "removed", folder=folder.name, why="it is of another image, runsc or engine")
         return installation
+
+    def _made(self, shop: Workshop, root: Path, installation: Installation, boot: Boot, report: Report) -> Path:
+        kind = (installation.name, boot.interpreter)
+        binds = self._binds(installation)
+        self._snapshots[kind] = checkpoints.found_or_made(shop, root, installation, boot, binds, report)
+        return self._snapshots[kind].folder
+
+    def _keep(self, installation: Installation, make: Callable[[], Path]) -> Path:
+        """What *make* finds or makes, held; once more where another runner removed it in between."""
+        for _ in range(HOLD_TRIES):
+            folder = make()
+            with contextlib.suppress(FileNotFoundError):
+                self._held.setdefault(installation.name, []).append(kept.hold(folder))
+                return folder
+        raise SandboxFault(f"{folder} is removed by another runner as soon as it is made")
+
+    def _let_go(self, name: str) -> None:
+        for fd in self._held.pop(name, ()):
+            os.close(fd)
 
     def _binds(self, installation: Installation) -> dict[str, Path]:
         """The file that holds today's time, where this installation asks for one."""

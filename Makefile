@@ -8,12 +8,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: help setup demo demo-nomad test check bench images lock clean toolchains
+.PHONY: help setup demo demo-nomad test check bench images lock clean toolchains variants
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: toolchains $(STAMP) ## what Yurt needs, in .venv, from the lock file; toolchains where apt and root allow it
+setup: toolchains $(STAMP) variants ## what Yurt needs, in .venv, from the lock file; toolchains and variants where they can be had
 
 demo: setup ## start the network, run programs in all six languages, show what they did, stop
 	@$(BIN)/python -m yurt.demo
@@ -45,8 +45,10 @@ images: setup ## images of the languages and of our processes, in .images, and a
 lock: setup ## resolve the dependencies of pyproject.toml anew, into requirements.lock (needs uv)
 	@printf 'hatchling>=1.27\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --group dev pyproject.toml - --output-file requirements.lock
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate .ci/infrastructure.in --output-file .ci/infrastructure.lock
+	@for asked in .ci/infrastructure.in runner/languages/python/sets/*/requirements.in; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+			--no-annotate $$asked --output-file $${asked%.in}.lock; \
+	done
 
 clean: ## remove what was built, measured and set up here
 	@rm -rf .venv .yurt .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/out
@@ -54,6 +56,9 @@ clean: ## remove what was built, measured and set up here
 
 toolchains:
 	@.ci/toolchains
+
+variants: $(STAMP)
+	@$(BIN)/python -m runner.languages.python.provide || true
 
 $(STAMP): requirements.lock pyproject.toml
 	@.ci/environment $(PYTHON) $(STAMP)

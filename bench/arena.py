@@ -50,7 +50,8 @@ class Arena:
         """The interpreter of the version that the network runs python in: the floor's must be the same."""
         if not self._python:
             offered = (await self.languages()).get("python", "")
-            found = {one.version: one.details["executable"] for one in SUPPORT[Language.PYTHON]().discover()}
+            discovered = SUPPORT[Language.PYTHON]().discover()
+            found = {one.version: one.details["executable"] for one in discovered if not one.variant}
             newest = max(found, key=version_key, default="")
             self._python = str(found.get(offered) or found.get(newest) or sys.executable)
         return self._python

@@ -34,7 +34,8 @@ def main(language: str) -> None:
     found = support.discover()
     if not found:
         raise SystemExit(f"no {language} is in this root")
-    installation = support.prepare(found[0], CACHE, lambda line: print(f"  {line}", file=sys.stderr))
+    chosen = next((one for one in found if one.variant), found[0])  # a set of libraries is what an image is there for
+    installation = support.prepare(chosen, CACHE, lambda line: print(f"  {line}", file=sys.stderr))
     if language == "go":
         installation = replace(
             installation, details={**installation.details, "no_index": "yes", labels.NOW: "/opt/go/cache/trim.txt"}

@@ -24,6 +24,7 @@ from runner.engines.fork import launcher
 
 OURS = "/usr/lib/yurt"  #: where our packages and theirs lie in an image of one of our processes
 STDLIB = "usr/lib/python3.11/"
+DEBIANS = "usr/lib/python3/dist-packages/"  #: what Debian adds to it
 STDLIB_PACKAGE = "libpython3.11-stdlib"
 USR_MERGED = ("bin", "sbin", "lib", "lib64", "lib32")
 
@@ -157,7 +158,7 @@ def _lay_process_one(root: Path) -> None:
 
 def _compile(root: Path) -> None:
     """Bytecode that asks no file's time, for every Python source."""
-    for folder in (STDLIB, inside.FOLDER.lstrip("/"), OURS.lstrip("/")):
+    for folder in (STDLIB, DEBIANS, inside.FOLDER.lstrip("/"), OURS.lstrip("/")):
         if (root / folder).is_dir():
             compileall.compile_dir(
                 str(root / folder),

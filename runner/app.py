@@ -35,6 +35,7 @@ from runner.fleet import FleetLanguages
 from runner.intake import Intake
 from runner.languages.catalogue import SUPPORT
 from runner.languages.contract import Installation, Support
+from runner.languages.python import Python
 from runner.lifetime import Lifetime
 from runner.load import Load, Pressure
 from runner.metrics import Metrics
@@ -268,7 +269,12 @@ class Runner:
         return self._pressure.spare(running, self.shelves.building.waiting)
 
     def _support(self, language: Language) -> Support | None:
-        return self._engines.support(SUPPORT[language]()) if is_allowed(self._settings, language) else None
+        return self._engines.support(self._on_host(language)) if is_allowed(self._settings, language) else None
+
+    def _on_host(self, language: Language) -> Support:
+        if language is Language.PYTHON:
+            return Python(self._settings.python_variants)
+        return SUPPORT[language]()
 
     def _languages(self) -> set[Language]:
         return {Language(offer.language) for offer in self.shelves.offers()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.service.connections import Connections
+from runner.languages.python import variants
 
 MEMORY_A_SLOT = 16 << 20
 MOST_SLOTS = 1024
@@ -55,6 +56,7 @@ class RunnerSettings(Connections):
     warm: int = 8  #: least warm sandboxes of the newest Python; other runtimes have a share of it
     languages: tuple[str, ...] = ()  #: offer only these; empty: all of the fleet's
     cache: Path = field(default_factory=default_cache)
+    python_variants: Path = variants.FOLDER  #: virtual environments, each a variant of Python
     drain_s: float = 75.0  #: how long running jobs may take to end after SIGTERM
     burst: bool = False  #: dispatched for a peak: it ends by itself, as the next two say
     idle_exit_s: float | None = None  #: without a job for so long: leave; none: never, a burst runner after 120

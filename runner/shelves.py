@@ -3,7 +3,7 @@
 Theory of operation. For each language: discover, and for each installation prepare (slow the first time), add to the
 engine, start its pools, and run its probes through the very path that jobs take. What fails is logged with its reason
 and not offered; the rest goes on. The newest version of each language comes first; a runner takes jobs once those are
-ready, while older ones are still being proved. Languages come and go while the runner lives (``runner.fleet``).
+ready, while variants and older versions are being proved. Languages come and go while it lives (``runner.fleet``).
 """
 
 from __future__ import annotations
@@ -53,21 +53,24 @@ class Shelves:
         self.building = Turns(max(1, len(os.sched_getaffinity(0))))
 
     async def stock(self, supports: Iterable[Support]) -> list[tuple[Support, Installation]]:
-        """Offer the newest version of each language that works here; returns the others, for ``stock_older``."""
+        """Offer the newest version of each language that works here; returns the others, for ``stock_older``: its
+        variants, then older versions."""
         older: list[tuple[Support, Installation]] = []
         for support in supports:
             found = sorted(await asyncio.to_thread(support.discover), key=_newest_first)
-            while found and not self._shelves.get(support.language):
-                await self._offer(support, found.pop(0), newest=True)
+            plain = [one for one in found if not one.variant]
+            while plain and not self._shelves.get(support.language):
+                await self._offer(support, plain.pop(0))
             if not self._shelves.get(support.language):
                 event(log, "not_offered", level=logging.WARNING, language=support.language, why="none works here")
-            older += [(support, installation) for installation in found]
+            variants = [one for one in found if one.variant]
+            older += [(support, installation) for installation in (*variants, *plain)]
         return older
 
     async def stock_older(self, older: Iterable[tuple[Support, Installation]]) -> None:
         """Offer these too, one after the other."""
         for support, installation in older:
-            await self._offer(support, installation, newest=False)
+            await self._offer(support, installation)
 
     def find(self, language: Language, version: str, variant: str) -> Shelf | None:
         """The newest that satisfies, or None."""
@@ -123,12 +126,14 @@ class Shelves:
                 for pool in shelf.pools.values():
                     await pool.close()
 
-    async def _offer(self, support: Support, installation: Installation, *, newest: bool) -> None:
+    async def _offer(self, support: Support, installation: Installation) -> None:
         began = time.monotonic()
-        event(log, "preparing", language=installation.language, version=installation.version)
+        version = "-".join(filter(None, (installation.version, installation.variant)))
+        newest = self.find(installation.language, "*", installation.variant) is None
+        event(log, "preparing", language=installation.language, version=version)
 
         def report(line: str) -> None:
-            event(log, "preparing", language=installation.language, version=installation.version, step=line)
+            event(log, "preparing", language=installation.language, version=version, step=line)
 
         pools: dict[Room, Pool] = {}
         try:
@@ -162,7 +167,7 @@ class Shelves:
             log,
             "offered",
             language=installation.language,
-            version=installation.version,
+            version=version,
             engine=shelf.engine or None,
             seconds=took,
         )

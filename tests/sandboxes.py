@@ -90,11 +90,11 @@ class Sandboxes:
         submission = self._submission(language, code, fields)
         return self._wait(self._execute(submission, on_chunk), RUN_S)
 
-    def shelf(self, language: Language | str, version: str = "*") -> Shelf:
+    def shelf(self, language: Language | str, version: str = "*", variant: str = "") -> Shelf:
         """What is offered of a language; the test is skipped where nothing is."""
-        found = self._shelf(Language(language), version)
+        found = self._shelf(Language(language), version, variant)
         if found is None:
-            pytest.skip(f"{language} {version} does not work on this machine (see the log)")
+            pytest.skip(f"{language} {version} {variant} does not work on this machine (see the log)")
         return found
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -110,22 +110,22 @@ class Sandboxes:
         await self.shelves.close()
         await self.engine.close()
 
-    def _shelf(self, language: Language, version: str = "*") -> Shelf | None:
+    def _shelf(self, language: Language, version: str = "*", variant: str = "") -> Shelf | None:
         if language not in self._older:
             support = _support(language)
             stock = [self._of_engine(support)] if support else []
             self._older[language] = self._wait(self.shelves.stock(stock), START_S)
-        if self.shelves.find(language, version, "") is None:
-            fitting = [one for one in self._older[language] if satisfies(version, one[1].version)][:1]
+        if self.shelves.find(language, version, variant) is None:
+            fitting = [
+                one for one in self._older[language] if one[1].variant == variant and satisfies(version, one[1].version)
+            ][:1]
             self._older[language] = [one for one in self._older[language] if one not in fitting]
             self._wait(self.shelves.stock_older(fitting), START_S)
-        return self.shelves.find(language, version, "")
+        return self.shelves.find(language, version, variant)
 
     def _submission(self, language: Language | str, code: str | bytes | None, fields: dict[str, Any]) -> Submission:
         language = Language(language)
-        version = fields.get("version", "*")
-        if self._shelf(language, version) is None:
-            pytest.skip(f"{language} {version} does not work on this machine (see the log)")
+        self.shelf(language, fields.get("version", "*"), fields.get("variant", ""))
         limits = {name: fields.pop(name) for name in list(fields) if name in DEFAULTS.__dataclass_fields__}
         timeout_s = fields.pop("timeout_s", 10.0)
         files = tuple(

@@ -140,7 +140,8 @@ def _languages() -> Iterator[Finding]:
     """What a runner would find here. Whether it works is the business of the runner's own self-tests."""
     for language, packages in PACKAGES.items():
         try:
-            versions = [installation.version for installation in SUPPORT[language]().discover()]
+            discovered = SUPPORT[language]().discover()
+            versions = ["-".join(filter(None, (one.version, one.variant))) for one in discovered]
             problem = "missing"
         except OSError as error:
             versions, problem = [], str(error)

@@ -95,6 +95,7 @@ class Boot:
         default_factory=dict, hash=False
     )  #: beside ENVIRONMENT, of the ahead-started process
     interpreter: bool = False
+    rehearsal: str = ""  #: of an interpreter: a program in the room that it runs before it forks, for what that imports
     memory_mb: int = 256  #: the memory limit that a runtime started ahead was sized for
 
 

@@ -165,6 +165,7 @@ class DockerEngine:
         interpreter = boot.argv[0] if boot.argv and boot.interpreter else PYTHON
         script = "goes_on.py" if boot.interpreter else "zygote.py"
         env = {**ENVIRONMENT, "PATH": installation.path, "ZYGOTE_CONFIG": "0", "LD_BIND_NOW": "1"}
+        env |= {"ZYGOTE_REHEARSAL": boot.rehearsal} if boot.rehearsal else {}
         return {
             "Image": installation.details["image"],
             "Entrypoint": [interpreter, f"{files.FOLDER}/{script}"],

@@ -36,7 +36,7 @@ from runner.languages.contract import ENVIRONMENT, Boot, Installation, Room
 
 log = logging.getLogger("fork")
 
-START_S = 20.0
+START_S = 60.0  #: a variant imports its libraries in it
 PITCH_S = 10.0
 REMOVE_S = 5.0
 LOOK_S = 0.02
@@ -174,7 +174,8 @@ class ForkEngine:
 
     def _config(self, installation: Installation, boots: tuple[Boot, ...]) -> dict[str, object]:
         env = {**ENVIRONMENT, "PATH": installation.path}
-        interpreter = next((boot.argv[0] for boot in boots if boot.interpreter and boot.argv), "")
+        boot = next((boot for boot in boots if boot.interpreter), None)
+        interpreter = boot.argv[0] if boot is not None and boot.argv else ""
         base = [
             (path, path) for path in (*BASE_MOUNTS, *SHARED_ETC) if Path(path).exists() and not Path(path).is_symlink()
         ]
@@ -186,6 +187,7 @@ class ForkEngine:
             "seccomp": self._seccomp,
             "uid_base": FIRST_UID + os.getpid() % 100_000 * UIDS_A_RUNNER,
             "interpreter": interpreter,
+            "rehearsal": boot.rehearsal if boot is not None else "",
             "shown": Path(interpreter).name,
             "env": env,
             "boots": [_plain(boot, env) for boot in boots],

@@ -162,7 +162,7 @@ def finish(code, interrupted):
     if not flush("stdout", aloud=True):
         code = FLUSH_FAILED
     flush("stderr")
-    foreign = any(map(is_foreign, sys.modules.items()))
+    foreign = any(map(is_foreign, [name for name in sys.modules if name not in zygote.LOADED]))
     forget(sys.modules, zygote.LOADED)
     flush("stdout")
     flush("stderr")
@@ -174,10 +174,9 @@ def finish(code, interrupted):
     os._exit(code)
 
 
-def is_foreign(item):
-    """Whether a module is C code that was loaded by the program: then C's exit functions may be its own."""
-    name, module = item
-    return name not in zygote.LOADED and str(getattr(module, "__file__", "")).endswith(".so")
+def is_foreign(name):
+    """Whether a module of the program's is C code: then C's exit functions may be its own."""
+    return str(getattr(sys.modules.get(name), "__file__", "")).endswith(".so")
 
 
 def flush(name, aloud=False):
@@ -249,6 +248,30 @@ def rehearse():
     sys.modules["__main__"] = main
 
 
+def rehearse_libraries(path):
+    """Run the rehearsal of a variant: what it imports is there in every fork.
+
+    It is told nothing of us, and finds ``home`` beside it copied into the folder that programs have as HOME: what
+    libraries keep there (matplotlib its list of fonts) was made ahead. What it writes there is removed.
+    Where it defines ``afresh``, that is called in each fork.
+    """
+    if not path:
+        return
+    import shutil
+
+    home = os.environ["HOME"]
+    before = set(os.listdir(home))
+    shutil.copytree(os.path.join(os.path.dirname(path), "home"), home, dirs_exist_ok=True)
+    with open(path, "rb") as source:
+        code = compile(source.read(), path, "exec")
+    names = {"__name__": "rehearsal", "__builtins__": builtins}
+    exec(code, names)
+    if "afresh" in names:
+        program.AFRESH.append(names["afresh"])
+    for name in set(os.listdir(home)) - before:
+        shutil.rmtree(os.path.join(home, name))
+
+
 CODE_PARTS = ("co_consts", "co_names", "co_name", "co_qualname", "co_filename", "co_linetable", "co_exceptiontable")
 
 
@@ -295,6 +318,7 @@ hide(is_foreign.__code__)
 if not hidden():
     os.write(2, b"frames cannot be hidden in this interpreter\n")
     os._exit(1)
+rehearse_libraries(os.environ.pop("ZYGOTE_REHEARSAL", ""))
 rehearse()
 immortalise()
 zygote.main(int(os.environ.pop("ZYGOTE_CONFIG")), loaded=frozenset(sys.modules) - {"__main__"}, bare=BARE)

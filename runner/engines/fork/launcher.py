@@ -4,8 +4,8 @@ Run by the runner as ``python -I launcher.py CONFIG_FD``, as root, with the cont
 in order: ``apart`` (namespaces), ``lay_out`` (folders, read-only binds, devices, /etc), ``pivot``, then either exec of
 the language's own interpreter on ``goes_on``, or the zygote right here.
 
-The root is a small tmpfs, read-only once it is laid out, in which host folders are bound read-only. ``/workspace`` of
-this root holds the zygote's source for the interpreter to import; every sandbox mounts its own ``/workspace`` over it.
+The root is a small tmpfs, read-only once the zygote is ready, in which host folders are bound read-only. Its
+``/workspace`` holds the zygote's source for the interpreter to import; every sandbox mounts its own over it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import kernel
 import protocol
 import zygote  # it lies beside this file, and must be importable without our packages
 
-MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT = 4096, 16384, 1 << 18, 32
+MS_REC, MS_PRIVATE = 16384, 1 << 18
 MNT_DETACH = 2
 STACK_ROOM = 512 << 20
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, 155)
@@ -157,8 +157,8 @@ def bind(source: str, target: Path) -> None:
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
-    kernel.mount(source.encode(), bytes(target), None, MS_BIND | MS_REC, None)
-    flags = MS_BIND | MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount(source.encode(), bytes(target), None, kernel.MS_BIND | MS_REC, None)
+    flags = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount(None, bytes(target), None, flags, None)
 
 
@@ -167,7 +167,6 @@ def pivot(root: Path) -> None:
     kernel.check(kernel.libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
     kernel.check(kernel.libc.umount2(b".", MNT_DETACH), "umount")
     os.chdir("/")
-    kernel.mount(None, b"/", None, MS_REMOUNT | MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID, None)
 
 
 def become_zygote(config: dict) -> None:
@@ -194,6 +193,7 @@ def become_zygote(config: dict) -> None:
     room = STACK_ROOM if hard == resource.RLIM_INFINITY else min(STACK_ROOM, hard)
     resource.setrlimit(resource.RLIMIT_STACK, (room, hard))  # where memory is mapped leaves this much for its stack
     env = {**config["env"], "ZYGOTE_CONFIG": str(config["config_fd"]), "LD_BIND_NOW": "1"}
+    env |= {"ZYGOTE_REHEARSAL": config["rehearsal"]} if config["rehearsal"] else {}
     os.execve(config["interpreter"], [config["shown"], "/workspace/goes_on.py"], env)
 
 

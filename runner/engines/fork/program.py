@@ -31,6 +31,9 @@ UID_INSIDE = 1000
 BARE: frozenset = frozenset()
 """The modules that a bare interpreter has loaded: one of the caller's cannot stand before them."""
 
+AFRESH: list = []
+"""What is to be called in each fork before it knows its program, so that it shares no random numbers with another."""
+
 
 class Program:
     """A process with the program's rights: the program itself, or the feeder of a runtime that was exec'd ahead."""
@@ -52,6 +55,8 @@ class Program:
             limit(self.boot["limits"])
             os.umask(0o022)
             os.chdir("/workspace")
+            for make_afresh in AFRESH:
+                make_afresh()
             if self.go is None:
                 return self._obey(read_order())
             if self.role == "program":

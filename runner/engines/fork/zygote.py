@@ -278,6 +278,9 @@ def main(config_fd, loaded=frozenset(), bare=frozenset()):
     LOADED, program.BARE = loaded, bare
     with os.fdopen(config_fd, "rb") as file:
         config = marshal.loads(file.read())
+    kernel.unshare(kernel.CLONE_THREAD)  # refused where there is a second thread: a fork would lack it
+    root = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID
+    kernel.mount(None, b"/", None, root, None)
     for fd in (protocol.CONTROL_FD, config["proc_fd"], config["pts_fd"], *config["cgroup_fds"]):
         os.set_inheritable(fd, False)
     for fd, _ in config["own_namespaces"]:
@@ -291,4 +294,6 @@ def main(config_fd, loaded=frozenset(), bare=frozenset()):
         compile("[None for _ in ()]", "<warm>", "eval")  # a first compile() costs a fork 1.6 ms
     gc.collect()
     gc.freeze()
+    if config["rehearsal"]:
+        kernel.gather(config["proc_fd"])
     Zygote(config).serve()

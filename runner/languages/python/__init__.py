@@ -3,7 +3,8 @@
 A run goes on in the forked interpreter when it starts ``main.py`` and sets nothing that an interpreter reads at its own
 start; else the interpreter is exec'd. Nothing is compiled ahead.
 
-Versions are found on PATH and where pyenv and Debian keep them; each is proved by its self-test.
+Versions are found on PATH and where pyenv and Debian keep them; each is proved by its self-test. Sets of libraries are
+variants (``variants``).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from runner.languages.contract import (
     Sources,
     probe,
 )
+from runner.languages.python import variants
 
 MAIN = "main.py"
 OLDEST = (3, 8)
@@ -44,21 +46,30 @@ class Python:
 
     language = Language.PYTHON
 
+    def __init__(self, variants_folder: Path = variants.FOLDER) -> None:
+        self._variants = variants_folder
+
     def discover(self) -> Sequence[Installation]:
+        """Versions newest first, and after them variants, of which one is the first that was found."""
         found: dict[str, Installation] = {}
         for executable in _candidates():
             installation = _ask(executable)
             if installation is not None:
                 found.setdefault(installation.version, installation)
-        return sorted(found.values(), key=lambda one: version_key(one.version), reverse=True)
+        plain = sorted(found.values(), key=lambda one: version_key(one.version), reverse=True)
+        several: dict[str, Installation] = {}
+        for installation in variants.installed(plain, self._variants, _ask):
+            several.setdefault(installation.name, installation)
+        return [*plain, *sorted(several.values(), key=lambda one: version_key(one.version), reverse=True)]
 
     def prepare(self, installation: Installation, cache: Path, report: Report) -> Installation:
-        return installation
+        return variants.prepare(installation, cache, report) if installation.variant else installation
 
     def boots(self, installation: Installation) -> Sequence[Boot]:
         if version_key(installation.version)[:2] < GOES_ON:
             return (Boot(room=Room.RUN),)
-        return (Boot(room=Room.RUN, argv=(installation.details["executable"],), interpreter=True),)
+        argv, rehearsal = (installation.details["executable"],), installation.details.get("rehearsal", "")
+        return (Boot(room=Room.RUN, argv=argv, interpreter=True, rehearsal=rehearsal),)
 
     def sources(self, submission: Submission) -> Sources:
         if submission.code is not None:
@@ -81,6 +92,7 @@ class Python:
             and sources.entry == MAIN
             and submission.tty is None
             and not any(map(_read_at_start, submission.env))
+            and not (installation.variant and any(map(_read_at_import, submission.env)))
         )
         argv = (installation.details["executable"], sources.entry, *args)
         return Run(argv=argv, go=b"" if goes_on else None)
@@ -102,6 +114,11 @@ def _read_at_start(variable: tuple[str, str]) -> bool:
         "HOME",
         "PATH",
     )
+
+
+def _read_at_import(variable: tuple[str, str]) -> bool:
+    """Whether a library may read the variable when it is first imported."""
+    return variable[0].startswith(("MPL", "XDG_", "OPENBLAS_", "OMP_", "MKL_", "GOTO_", "NPY_", "NUMPY_", "PANDAS_"))
 
 
 def _candidates() -> Iterator[Path]:

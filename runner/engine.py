@@ -121,6 +121,10 @@ class Engine(Protocol):
         """A new sandbox. ``cold``: nothing started ahead in it; ``tty``: for an order with a terminal."""
         ...
 
+    def abreast(self, installation: Installation) -> int:
+        """How many sandboxes a pool does well to have pitched at once."""
+        ...
+
     async def remove(self, installation: Installation) -> None:
         """No more for this installation, and nothing left of it; none of its sandboxes may be running."""
         ...

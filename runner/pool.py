@@ -1,8 +1,9 @@
 """Warm sandboxes of one room of one installation: pitched ahead, handed out once, replaced behind.
 
-The target follows demand: at least ``least``, at most ``most``, one and a half times what the last seconds took.
+The target follows demand: at least ``least``, at most ``most``, one and a half times what is taken while one is pitched.
 A claim waits at most ``CLAIM_S`` for a warm one, then a cold sandbox is pitched, and counted.
-Pitching ahead goes on in one task, a few at a time, so that it never stands before a job that needs its sandbox now.
+Pitching ahead goes on in tasks of its own, as many as the engine says, so that it never stands before a job that needs its
+sandbox now.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ log = logging.getLogger("pool")
 CLAIM_S = 0.1
 DEMAND_S = 2.0
 RETRY_S = 0.5
+PITCH_S = 0.1  #: the least that pitching one is taken to last: what comes in bursts is met too
+PITCH_WEIGHT = 0.3
 
 
 @dataclass
@@ -42,18 +45,21 @@ class Pool:
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._claims: deque[float] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pitching = 0
         self._loop = asyncio.get_running_loop()
+        self._pitch_s = PITCH_S  #: how long one took of late
         self.counts = Counts()
 
     def start(self) -> None:
-        self._wanted.set()
-        self._task = asyncio.create_task(self._fill(), name=f"pool {self._installation.name} {self._room}")
+        name = f"pool {self._installation.name} {self._room}"
+        abreast = self._engine.abreast(self._installation)
+        self._tasks = [asyncio.create_task(self._fill(), name=name) for _ in range(abreast)]
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._ready:
             self._ready.popleft().strike()
 
@@ -89,20 +95,25 @@ class Pool:
         horizon = self._loop.time() - DEMAND_S
         while self._claims and self._claims[0] < horizon:
             self._claims.popleft()
-        recent = len(self._claims) / DEMAND_S * 0.1  # what a tenth of a second takes: pitching is faster than that
+        recent = len(self._claims) / DEMAND_S * max(PITCH_S, self._pitch_s)
         return min(self._most, max(self._least, round(recent * 1.5)))
 
     async def _fill(self) -> None:
+        """One of the tasks that pitch ahead; there are as many as the engine pitches abreast."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            while len(self._ready) < self._target():
-                try:
-                    self._ready.append(await self._engine.pitch(self._installation, self._room))
-                except SandboxFault as fault:
-                    event(
-                        log, "pitch_failed", level=logging.WARNING, installation=self._installation.name, why=str(fault)
-                    )
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                self._arrived.set()
+            if len(self._ready) + self._pitching >= self._target():
+                self._wanted.clear()
+                await self._wanted.wait()
+                continue
+            began = self._loop.time()
+            self._pitching += 1
+            try:
+                self._ready.append(await self._engine.pitch(self._installation, self._room))
+            except SandboxFault as fault:
+                event(log, "pitch_failed", level=logging.WARNING, installation=self._installation.name, why=str(fault))
+                await asyncio.sleep(RETRY_S)
+                continue
+            finally:
+                self._pitching -= 1
+            self._pitch_s += PITCH_WEIGHT * (self._loop.time() - began - self._pitch_s)
+            self._arrived.set()

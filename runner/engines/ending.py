@@ -29,6 +29,9 @@ class Printed:
             self._kept[stream] += kept
             self._on_output(stream, kept)
 
+    def kept(self, stream: Stream) -> bytes:
+        return bytes(self._kept[stream])
+
     def outcome(
         self, status: int, *, reading: Reading, stopped: str, files: tuple[OutputFile, ...], wall_ms: float
     ) -> Outcome:

@@ -111,6 +111,9 @@ class Engines:
     ) -> Coroutine[Any, Any, Sandbox]:
         return self._homes[installation.name].pitch(installation, room, cold=cold, tty=tty)
 
+    def abreast(self, installation: Installation) -> int:
+        return self._homes[installation.name].abreast(installation)
+
     async def remove(self, installation: Installation) -> None:
         engine = self._homes.pop(installation.name, None)
         if engine is not None:

@@ -40,6 +40,9 @@ class Idle:
     async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
         self.installed.append(installation.name)
 
+    def abreast(self, installation: Installation) -> int:
+        return 1
+
     async def remove(self, installation: Installation) -> None:
         self.installed.remove(installation.name)
 

@@ -41,6 +41,9 @@ class Stand:
         assert installation.name in self.there
         return f"{self.name} {room} {cold} {tty}"
 
+    def abreast(self, installation: Installation) -> int:
+        return 1
+
     async def remove(self, installation: Installation) -> None:
         self.there.discard(installation.name)
 

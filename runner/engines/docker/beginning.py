@@ -15,6 +15,7 @@ from runner.engines.docker.sandbox import READY
 from runner.engines.fork.sandbox import rlimits
 from runner.languages.contract import ENVIRONMENT, Boot, Installation, Room
 
+PROCESS_1 = 1  #: it has the program's user, so what may not be done to it is refused to the program by our filter
 READY_S = 15.0
 BOOT_S = 0.8  #: how long a runtime that was exec'd ahead may take until it waits
 MOST_SAID = 65536

@@ -5,6 +5,8 @@ Rules
 2. A container is attached before it is started: nothing that it says is lost.
 3. The end of a container's input is the end of our half of the connection, which aiodocker has no call for.
 4. A container is deleted by force, whatever it does; that it is gone already is as good.
+5. What is a process of this machine is signalled by us, not by the daemon: that takes no process of the daemon's, and
+   comes at once when the daemon is busy. A descriptor of the process stands for it, so that no other is ever meant.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream as Attachment
+from yarl import URL
 
 from jobs.errors import ConfigFault, SandboxFault
 from runner.engines.docker.labels import Image
@@ -35,6 +40,9 @@ class Attached:
 
     def __init__(self, attachment: Attachment) -> None:
         self._attachment = attachment
+
+    async def open(self) -> None:
+        await self._attachment._init()
 
     def write(self, data: bytes) -> None:
         """Sent when the other end takes it; that it is gone is not our affair."""
@@ -69,20 +77,49 @@ class Attached:
 class Container:
     """One container, created, attached and started."""
 
-    def __init__(self, container: DockerContainer, streams: Attached, pid: int) -> None:
+    def __init__(self, container: DockerContainer, streams: Attached) -> None:
         self._container, self.streams = container, streams
-        self.pid = pid  #: of its process 1, as the daemon's machine counts
+        self.pid = 0  #: of its process 1, or of what holds its kernel, as the daemon's machine counts
+        self._process = -1
+
+    def is_of(self, pid: int) -> None:
+        """It has started, and this is its process."""
+        self.pid = pid
+        with contextlib.suppress(OSError):  # it has ended already: the daemon says what is to be said of it
+            self._process = os.pidfd_open(pid)
 
     async def signal(self, number: int) -> None:
+        """To its process 1, by the daemon."""
         with contextlib.suppress(SandboxFault):  # that it has ended is no fault
             await _within(CALL_S, self._container.kill(signal=str(number)), "signal a container")
+
+    def strike(self, number: int) -> bool:
+        """A signal to its process, by us; whether there is one that can be reached."""
+        if self._process < 0:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, number)
+        return True
+
+    async def bound(self, memory_bytes: int, processes: int) -> None:
+        """Other bounds for it, by the daemon: where a kernel of its own keeps them."""
+        bounds = {"Memory": memory_bytes, "MemorySwap": memory_bytes, "PidsLimit": processes}
+        address = f"containers/{self._container.id}/update"
+        await _within(CALL_S, self._container.docker._query_json(address, "POST", data=bounds), "bound a container")
 
     async def was_killed_for_memory(self) -> bool:
         state = await _within(CALL_S, self._container.show(), "look at a container")
         return bool(state["State"].get("OOMKilled"))
 
-    async def delete(self) -> None:
+    async def delete(self, *, ours: bool = False) -> None:
+        """Remove it. *ours*: its process is one that we may kill; then the daemon need start none to do it."""
         await self.streams.close()
+        if ours and self.strike(signal.SIGKILL):
+            with contextlib.suppress(SandboxFault):  # the daemon does it by itself, then
+                await _within(CALL_S, self._container.wait(), "see a container end")
+        if self._process >= 0:
+            os.close(self._process)
+            self._process = -1
         with contextlib.suppress(SandboxFault):
             await _within(DELETE_S, self._container.delete(force=True, v=True), "delete a container")
 
@@ -123,16 +160,26 @@ class Daemon:
 
     async def start(self, config: Mapping[str, Any]) -> Container:
         """A new container, started; nothing is left of it where that fails."""
-        container = await _within(CALL_S, self._docker.containers.create(dict(config)), "create a container")
-        streams = Attached(container.attach(stdin=True, stdout=True, stderr=True, logs=False))
+        created = await _within(CALL_S, self._docker.containers.create(dict(config)), "create a container")
+        container = Container(created, Attached(self._attachment(created.id)))
         try:
-            await _within(CALL_S, streams._attachment._init(), "attach to a container")
-            await _within(START_S, container.start(), "start a container")
-            state = await _within(CALL_S, container.show(), "look at a container")
-            return Container(container, streams, int(state["State"]["Pid"]))
+            await _within(CALL_S, container.streams.open(), "attach to a container")
+            await _within(START_S, created.start(), "start a container")
+            state = await _within(CALL_S, created.show(), "look at a container")
+            container.is_of(int(state["State"]["Pid"]))
+            return container
         except BaseException:
-            await asyncio.shield(Container(container, streams, 0).delete())
+            await asyncio.shield(container.delete())
             raise
+
+    def _attachment(self, container_id: str) -> Attachment:
+        """As the library makes it, but that it asks the daemon nothing first: no container of ours has a terminal."""
+        address = URL(f"containers/{container_id}/attach?stream=1&stdin=1&stdout=1&stderr=1&logs=0")
+
+        async def where() -> tuple[URL, bytes | None, bool]:
+            return address, None, False
+
+        return Attachment(self._docker, where, aiohttp.ClientTimeout())
 
     async def labelled(self, label: str) -> dict[str, str]:
         """Id and the label's value of every container that bears it, running or not."""

@@ -6,7 +6,13 @@ until it says that the program waits for its order. Removing goes on in the back
 
 What a container is given: no network but its own loopback, a read-only root, tmpfs for what is written (memory counts
 it), no capability, no new privileges, the daemon's seccomp profile around process 1 and ours (``fork.seccomp``) around
-the program, bounds of memory, processes and files, and one core.
+the program, bounds of memory, processes and files, and one core. Whose kernel it has, and what that means here, is said
+by its runtime (``kernels``).
+
+What a container costs is mostly the daemon's: processes that it starts to make one and to remove one. So its network is
+*disabled*, not *none*: the namespace is as empty, and the daemon starts no process to furnish it, which is half of it
+all. Its process is killed by us, for the daemon would start another to do so. And several are made at once, as many as
+keep the cores busy.
 
 Rules
 1. Every container bears ``OWNER``: host, process and start time of its runner. Those whose runner is gone are removed.
@@ -36,6 +42,7 @@ from runner.engine import Sandbox
 from runner.engines.docker import beginning, installed, labels
 from runner.engines.docker.door import Container, Daemon
 from runner.engines.docker.inside import files
+from runner.engines.docker.kernels import GVISORS, MACHINES, MOST_THREADS, Kernel, kernel_of
 from runner.engines.docker.sandbox import DockerSandbox
 from runner.engines.fork import protocol, seccomp
 from runner.engines.fork.cgroups import Group, group_of
@@ -45,8 +52,7 @@ log = logging.getLogger("docker")
 
 OWNER = "yurt.owner"
 PYTHON = "/usr/bin/python3.11"  #: of images whose language is another
-GVISOR = "runsc"  #: it shows a machine of its own, with the cores that it was given
-ONLINE = "/sys/devices/system/cpu/online"
+HOSTS, ONLINE = "etc/hosts", "sys/devices/system/cpu/online"
 SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": "0", "net.ipv6.conf.lo.disable_ipv6": "0"}  #: loopback has both
 #: what the daemon hides by itself, and the machine's devices, drivers and control groups
 MASKED = (
@@ -70,25 +76,33 @@ OPEN_FILES = 4096
 STACK_ROOM = 512 * MIB
 CLOSE_S = 60.0
 FRESH_S = 3600.0
-MOST_DELETES = 8  #: at once: the daemon does one after the other anyway
+MOST_DELETES = 8  #: at once
+STARTS_A_CORE = 2  #: at once: the daemon waits for the kernel and for processes of its own while it makes one
 
 
 class DockerEngine:
     """See ``runner.engine.Engine``. Made by ``started``."""
 
     def __init__(
-        self, daemon: Daemon, runtime: str, found: Mapping[Language, Sequence[Installation]], one_core: Path
+        self,
+        daemon: Daemon,
+        runtime: str,
+        kernel: Kernel,
+        found: Mapping[Language, Sequence[Installation]],
+        folder: Path,
     ) -> None:
-        self._daemon, self._runtime, self._found = daemon, runtime, found
-        self._binds = [] if runtime == GVISOR else [f"{one_core}:{ONLINE}:ro"]
-        self._now = one_core.with_name("now")
+        self._daemon, self._runtime, self._kernel, self._found = daemon, runtime, kernel, found
+        self._binds = _binds(folder, kernel)
+        self._now = folder / "now"
         self._boots: dict[str, tuple[Boot, ...]] = {}
         self._cpus = sorted(os.sched_getaffinity(0))
         self._turn = count()
-        self._seccomp = seccomp.compiled().hex()
+        self._seccomp = seccomp.compiled(spared=beginning.PROCESS_1).hex()
         self._living: set[DockerSandbox[Container]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._deleting = asyncio.Semaphore(MOST_DELETES)
+        self._most_starts = STARTS_A_CORE * len(self._cpus)
+        self._starting = asyncio.Semaphore(self._most_starts)
         self._owner = owner()
 
     def support(self, language: Support) -> Support:
@@ -101,7 +115,8 @@ class DockerEngine:
     async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
         boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
         mark = secrets.token_bytes(16)
-        container = await self._daemon.start(self._config(installation, boot))
+        async with self._starting:
+            container = await self._daemon.start(self._config(installation, boot))
         try:
             told = beginning.told(installation, boot, mark, seccomp=self._seccomp, tty=tty)
             container.streams.write(protocol.pack_order(told))
@@ -114,14 +129,19 @@ class DockerEngine:
         sandbox = DockerSandbox(
             container=container,
             group=group,
+            kernel=self._kernel,
             mark=mark,
             ready_at=loop.time() + (beginning.BOOT_S if beginning.is_ahead(boot) else 0.0),
             tty=tty,
             remove=self._remove,
             in_background=self._later,
+            bound_by=None if self._kernel.bounds_memory else container.bound,
         )
         self._living.add(sandbox)
         return sandbox
+
+    def abreast(self, installation: Installation) -> int:
+        return self._most_starts
 
     async def remove(self, installation: Installation) -> None:
         self._boots.pop(installation.name, None)
@@ -145,7 +165,7 @@ class DockerEngine:
 
     async def _delete(self, container: Container) -> None:
         async with self._deleting:
-            await container.delete()
+            await container.delete(ours=self._kernel.ends_with_process)
 
     def _later(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -180,19 +200,18 @@ class DockerEngine:
             "AttachStdin": True,
             "AttachStdout": True,
             "AttachStderr": True,
-            "NetworkDisabled": False,  # none, by its mode: a namespace that holds nothing but loopback
+            "NetworkDisabled": True,  # a namespace that holds nothing but loopback
             "HostConfig": {
                 "Runtime": self._runtime,
                 "NetworkMode": "none",
-                "ExtraHosts": ["yurt:127.0.0.1"],
-                "Sysctls": {} if self._runtime == GVISOR else dict(SYSCTLS),
+                "Sysctls": dict(SYSCTLS) if self._kernel is MACHINES else {},
                 "IpcMode": "private",
                 "ReadonlyRootfs": True,
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges"],
                 "Memory": MEMORY_BYTES,
                 "MemorySwap": MEMORY_BYTES,
-                "PidsLimit": PROCESSES,
+                "PidsLimit": MOST_THREADS if self._kernel is GVISORS else PROCESSES,
                 "Binds": self._binds + self._today(installation),
                 "CpusetCpus": str(self._cpus[next(self._turn) % len(self._cpus)]),
                 "LogConfig": {"Type": "none"},
@@ -233,19 +252,23 @@ async def started(*, url: str, runtime: str, cache: Path) -> DockerEngine:
             language: [await installed.plans(daemon, one, cache) for one in installations]
             for language, installations in found.items()
         }
-        return DockerEngine(daemon, runtime, ready, one_core(cache))
+        return DockerEngine(daemon, runtime, kernel_of(runtime, runtimes[runtime]), ready, cache)
     except BaseException:
         await daemon.close()
         raise
 
 
-def one_core(cache: Path) -> Path:
-    """A file that says of a machine that it has one core, for what asks there and not for the affinity (glibc)."""
-    cache.mkdir(parents=True, exist_ok=True)
-    file = cache / "online"
-    if not file.exists():
-        file.write_text("0\n")
-    return file
+def _binds(folder: Path, kernel: Kernel) -> list[str]:
+    """Files of the room that are not the image's: the daemon lays an empty one over its hosts, and the machine's kernel
+    says how many cores there are to what does not ask for the affinity (glibc); others show those that they were given.
+    """
+    wanted = {HOSTS: "127.0.0.1 localhost yurt\n::1 localhost\n"} | ({ONLINE: "0\n"} if kernel is MACHINES else {})
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in wanted.items():
+        file = folder / Path(name).name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+    return [f"{folder / Path(name).name}:/{name}:ro" for name in wanted]
 
 
 def owner() -> str:

@@ -6,7 +6,8 @@ the control group is read, and the container removed behind the caller's back. W
 bounded here, memory and processes by the container's control group, file sizes by the kernel's resource limits.
 
 Rules
-1. ``stop`` asks process 1 to kill the program, and a second later has the daemon kill the container.
+1. Process 1 ends the program when its wall time is over; our own clock is behind it, and only for one that does not.
+   ``stop`` asks process 1 to kill the program, and a second later the container is killed.
 2. A container that ends without its mark was killed: for memory if the kernel says so, by us, or it is our fault.
 3. What comes after the mark is bounded too; it is not trusted (``fork.sandbox.unpack_files``).
 """
@@ -18,13 +19,14 @@ import contextlib
 import signal
 import struct
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from jobs.errors import SandboxFault
 from jobs.events import Stream
 from runner.engine import OnOutput, Order, Outcome
+from runner.engines.docker.kernels import MOST_THREADS, Kernel
 from runner.engines.ending import Printed
 from runner.engines.fork import protocol
 from runner.engines.fork.cgroups import Group, Reading
@@ -33,10 +35,12 @@ from runner.engines.fork.sandbox import COLLECT_MARGIN_BYTES, END_OF_FILE, INSIS
 #: what ``inside.zygote`` says and hears; it is no module of ours to import
 STOP = 30
 READY, ENDED, END, FAILED = b"r", b"x", b"e", b"f"
-STATUS = struct.Struct("<i")
+STATUS = struct.Struct("<iB")
+WALL, CROWD = 1, 2
 FRAME = struct.Struct("<cI")
 KEYS, SIZE = b"k", b"s"
 OWN_PROCESSES = 1  #: process 1
+BEHIND_S = 0.3  #: how long after process 1's clock ours ends the program
 DEAD_S = 15.0  #: the longest that a container may take to die once the daemon was told to kill it
 
 
@@ -55,6 +59,7 @@ class Container(Protocol):
     @property
     def streams(self) -> Streams: ...
     async def signal(self, number: int) -> None: ...
+    def strike(self, number: int) -> bool: ...
     async def was_killed_for_memory(self) -> bool: ...
 
 
@@ -103,15 +108,18 @@ class DockerSandbox(Generic[C]):
         *,
         container: C,
         group: Group,
+        kernel: Kernel,
         mark: bytes,
         ready_at: float,
         tty: bool,
         remove: Callable[[DockerSandbox[C]], None],
         in_background: Callable[[Coroutine[object, object, None]], None],
+        bound_by: Callable[[int, int], Awaitable[None]] | None = None,
     ) -> None:
-        self.container, self.group = container, group
+        """*bound_by*: sets memory and processes, where its control group here is not what bounds it."""
+        self.container, self.group, self._kernel = container, group, kernel
         self._mark, self._ready_at, self._tty = mark, ready_at, tty
-        self._remove, self._in_background = remove, in_background
+        self._remove, self._in_background, self._bound_by = remove, in_background, bound_by
         self._loop = asyncio.get_running_loop()
         self._stopped = ""
         self._over = False
@@ -128,7 +136,7 @@ class DockerSandbox(Generic[C]):
         self._order = order
         self._printed = Printed(order.output_bytes, on_output, lambda: self._stop("output"))
         try:
-            self._bound(order)
+            await self._bound(order)
             started = time.perf_counter()
             self._start(order)
             status = await self._until_the_end()
@@ -162,7 +170,7 @@ class DockerSandbox(Generic[C]):
 
     def interrupt(self, number: int) -> None:
         if not self._over:
-            self._in_background(self.container.signal(number))
+            self._signal(number)
 
     def stop(self) -> None:
         self._stop("cancelled")
@@ -173,20 +181,24 @@ class DockerSandbox(Generic[C]):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _bound(self, order: Order) -> None:
-        processes = order.limits.processes + OWN_PROCESSES + (order.go is not None)
+    async def _bound(self, order: Order) -> None:
+        self._most = order.limits.processes + OWN_PROCESSES + (order.go is not None)
         try:
-            self.group.bound(memory_bytes=order.memory_bytes, processes=processes)
+            if self._bound_by is not None:
+                await self._bound_by(order.memory_bytes, self._most)
+            else:
+                processes = self._most if self._kernel.bounds_processes else MOST_THREADS
+                self.group.bound(memory_bytes=order.memory_bytes, processes=processes)
             self.group.begin()
         except OSError as error:  # version 1 refuses a bound below what is held already; or the container is gone
             raise SandboxFault(f"the bounds of a container could not be set: {error.strerror}") from error
 
     def _start(self, order: Order) -> None:
-        self._timers.append(self._loop.call_later(order.wall_s, self._stop, "wall"))
+        self._timers.append(self._loop.call_later(order.wall_s + BEHIND_S, self._stop, "wall"))
         if order.limits.cpu_seconds < order.wall_s:
             self._timers.append(self._loop.call_later(order.limits.cpu_seconds, self._check_cpu))
         streams = self.container.streams
-        streams.write(protocol.pack_order(plain(order)))
+        streams.write(protocol.pack_order({**plain(order), "bounds": (order.wall_s, self._kernel.look_s, self._most)}))
         if order.tty is None and order.stdin is not None:
             streams.write(order.stdin)
             streams.write_eof()
@@ -210,12 +222,14 @@ class DockerSandbox(Generic[C]):
                 self._ended()
             if out.after[:1] == FAILED and len(out.after) >= 1 + STATUS.size:
                 break
+        status, why = STATUS.unpack_from(out.after, 1)
         if out.after[:1] != ENDED:
-            (status,) = STATUS.unpack_from(out.after, 1)
-            raise SandboxFault(f"the program of a container did not begin (wait status {status})")
-        (status,) = STATUS.unpack_from(out.after, 1)
+            said = self._printed.kept(Stream.STDERR).decode(errors="replace").strip()
+            raise SandboxFault(f"the program of a container did not begin (wait status {status}): {said[-400:]}")
         self._files = bytes(out.after[1 + STATUS.size : -len(end)])
-        self._reading = self._read_group()
+        self._reading = self._read_group(crowded=bool(why & CROWD))
+        if why & WALL and not self._stopped:
+            self._stopped = "wall"
         return int(status)
 
     def _ended(self) -> None:
@@ -238,9 +252,10 @@ class DockerSandbox(Generic[C]):
             process_refusals=0,
         )
 
-    def _read_group(self) -> Reading:
+    def _read_group(self, *, crowded: bool) -> Reading:
         try:
-            return self.group.read()
+            reading = self.group.read()
+            return replace(reading, process_refusals=int(crowded)) if not self._kernel.bounds_processes else reading
         except OSError as error:
             raise SandboxFault(f"the control group of a container could not be read: {error.strerror}") from error
 
@@ -255,10 +270,15 @@ class DockerSandbox(Generic[C]):
         else:
             self._timers.append(self._loop.call_later(max(left, 0.005), self._check_cpu))
 
+    def _signal(self, number: int) -> None:
+        """To process 1, which passes it on."""
+        if not (self._kernel.is_ours and self.container.strike(number)):
+            self._in_background(self.container.signal(number))
+
     def _stop(self, why: str) -> None:
         if not self._stopped and not self._over:
             self._stopped = why
-            self._in_background(self.container.signal(STOP))
+            self._signal(STOP)
             self._timers.append(self._loop.call_later(INSIST_S, self._insist))
 
     def _insist(self) -> None:
@@ -266,7 +286,8 @@ class DockerSandbox(Generic[C]):
             with contextlib.suppress(OSError):
                 self._last = self.group.read()
             self._stopped = self._stopped or "wall"
-            self._in_background(self.container.signal(signal.SIGKILL))
+            if not (self._kernel.ends_with_process and self.container.strike(signal.SIGKILL)):
+                self._in_background(self.container.signal(signal.SIGKILL))
             self._timers.append(self._loop.call_later(DEAD_S, self._give_up))
 
     def _give_up(self) -> None:

@@ -114,6 +114,10 @@ class ForkEngine:
         home.sandboxes[slot] = sandbox
         return sandbox
 
+    def abreast(self, installation: Installation) -> int:
+        """A zygote makes one after the other."""
+        return 1
+
     async def remove(self, installation: Installation) -> None:
         home = self._zygotes.pop(installation.name, None)
         if home is None:

@@ -100,13 +100,16 @@ class Program:
         os.dup2(self.pipes[1][1], 1)
         os.dup2(self.pipes[2][1], 2)
         if self.go is None:
-            kernel.close_from(3)
+            self._close_from(3)
             return
         keep = self.go[0] if self.role == "program" else self.go[1]
         if keep != GO_FD:
             os.dup2(keep, GO_FD)
         os.set_inheritable(GO_FD, True)
-        kernel.close_from(GO_FD + 1)
+        self._close_from(GO_FD + 1)
+
+    def _close_from(self, first):
+        kernel.close_from(first)
 
     def _feed(self, order):
         self._lay_down(order)

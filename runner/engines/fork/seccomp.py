@@ -56,19 +56,33 @@ UNKNOWN = "clone3 io_uring_setup io_uring_enter io_uring_register landlock_creat
 
 #: no new namespaces by clone
 _NAMESPACES = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00020000 | 0x00000080
+#: of a process, by its number, and at which argument that stands: signals, limits, rank
+_DONE_TO_A_PROCESS = {
+    **dict.fromkeys(("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open"), 0),
+    **dict.fromkeys(("prlimit64", "sched_setattr", "sched_setparam", "sched_setscheduler"), 0),
+    "setpriority": 1,
+}
 _FAMILIES = (1, 2, 10)  #: local, IPv4, IPv6
 _NETLINK_ROUTE = (16, 0)  #: how a runtime lists its interfaces
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  #: put words into a terminal's mouth
 
 
-def compiled() -> bytes:
-    """The filter for this machine's architecture, as the kernel's instructions."""
+def compiled(*, spared: int | None = None) -> bytes:
+    """The filter for this machine's architecture, as the kernel's instructions.
+
+    *spared*: the number of a process that shares the program's user, and to which nothing may be done.
+    """
     refuse = pyseccomp.ERRNO(errno.EPERM)
     rules = pyseccomp.SyscallFilter(defaction=refuse)
     rules.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)  # a tree, not a list: a third of the steps a call
     for name in " ".join((FILES, MEMORY, PROCESSES, WAITING, TALKING)).split():
-        if name != "ioctl":
+        if name == "ioctl":
+            continue
+        if spared is None or name not in _DONE_TO_A_PROCESS:
             _add(rules, pyseccomp.ALLOW, name)
+        else:
+            for mask, value in _all_but(spared):
+                _add(rules, pyseccomp.ALLOW, name, _masked(_DONE_TO_A_PROCESS[name], mask, value))
     for name in UNKNOWN.split():
         _add(rules, pyseccomp.ERRNO(errno.ENOSYS), name)
     _add(rules, pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _NAMESPACES, 0))
@@ -83,7 +97,7 @@ def compiled() -> bytes:
         pyseccomp.Arg(2, pyseccomp.EQ, protocol),
     )
     for mask, value in _all_but(_TIOCSTI, _TIOCLINUX):
-        _add(rules, pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, mask, value))
+        _add(rules, pyseccomp.ALLOW, "ioctl", _masked(1, mask, value))
     file = os.memfd_create("seccomp")
     try:
         with os.fdopen(os.dup(file), "wb") as out:
@@ -91,6 +105,10 @@ def compiled() -> bytes:
         return os.pread(file, os.fstat(file).st_size, 0)
     finally:
         os.close(file)
+
+
+def _masked(argument: int, mask: int, value: int) -> pyseccomp.Arg:
+    return pyseccomp.Arg(argument, pyseccomp.MASKED_EQ, mask, value)
 
 
 def _all_but(*refused: int) -> Iterator[tuple[int, int]]:

@@ -36,6 +36,7 @@ from jobs.service.logs import event
 from runner.engine import Sandbox
 from runner.engines import gvisor
 from runner.engines.docker import beginning, installed, labels
+from runner.engines.docker.kernels import GVISORS
 from runner.engines.docker.sandbox import DockerSandbox
 from runner.engines.fork import cgroups, protocol, seccomp
 from runner.engines.snapshot import archives, checkpoints, kept, owners
@@ -73,13 +74,12 @@ class SnapshotEngine:
         self._held: dict[str, list[int]] = {}
         self._cpus = sorted(os.sched_getaffinity(0))
         self._turn = count()
-        self._starting = asyncio.Semaphore(self.abreast)
-        self._seccomp = seccomp.compiled().hex()
+        self._starting = asyncio.Semaphore(len(self._cpus))
+        self._seccomp = seccomp.compiled(spared=beginning.PROCESS_1).hex()
         self._living: dict[DockerSandbox[Container], int] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    @property
-    def abreast(self) -> int:
+    def abreast(self, installation: Installation) -> int:
         """A restore computes all the time that it takes."""
         return len(self._cpus)
 
@@ -112,6 +112,7 @@ class SnapshotEngine:
         sandbox = DockerSandbox(
             container=container,
             group=self._cgroups.group(slot),
+            kernel=GVISORS,
             mark=mark,
             ready_at=loop.time() + (beginning.BOOT_S if beginning.is_ahead(boot) else 0.0),
             tty=tty,

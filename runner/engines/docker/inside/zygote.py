@@ -8,17 +8,22 @@ Theory of operation. By standard input come first our *configuration*, then the 
 and body each for the first two. By standard output come the program's words, and ours, which begin with a *mark*: bytes
 that the engine drew by lot for this container::
 
-    mark r                          the program waits for its order
-    mark x status, files, mark e    it has ended, and nothing else is left alive; on standard error only: mark x
-    mark f status                   it ended before it was started: ours, not the program's
+    mark r                               the program waits for its order
+    mark x status why, files, mark e     it has ended, and nothing else is left alive; on standard error only: mark x
+    mark f status why                    it ended before it was started: ours, not the program's
 
 Then this process waits to be removed with its container, so that the engine can read what the control groups counted.
 A signal that comes from outside goes to the program; ``STOP`` ends the program alone.
+
+When the program begins, this process is told by a pipe what it may take (``BOUNDS``), and ends it when its time is
+over: that is in time, however busy the daemon is. Where the kernel bounds processes but does not tell what it refused
+(gVisor's), it looks every few milliseconds whether there are as many as there may be. *why* tells of both.
 
 Rules
 1. The program's files are brought out only when everything but this process is dead.
 2. A program that forges the mark deceives about its own end only, and is removed for it.
 3. With a terminal, this process lies between: order and keys come framed (``KEYS``, ``SIZE``).
+4. A signal may come from anybody who runs in here: what SIGALRM means is read from the clock.
 """
 
 from __future__ import annotations
@@ -29,9 +34,11 @@ import gc
 import marshal
 import mmap
 import os
+import resource
 import select
 import struct
 import sys
+import time
 
 import bring_back
 import kernel
@@ -44,7 +51,10 @@ COLLECT_S = 4  #: the longest that bringing files back may take
 LEFT_S = 60  #: an ended container that nobody removes ends itself
 WAITS = b"w"
 READY, ENDED, END, FAILED = b"r", b"x", b"e", b"f"
-STATUS = struct.Struct("<i")
+STATUS = struct.Struct("<iB")
+WALL, CROWD = 1, 2  #: of *why*: its time was over; there were as many processes as there may be
+BOUNDS = struct.Struct("<ddI")  #: seconds of wall time; how often to count processes, or 0; how many there may be
+TASKS, TASKS_AT = struct.Struct("<H"), 80  #: of the structure that sysinfo fills in
 FRAME = struct.Struct("<cI")  #: of a terminal's input: kind, length of what follows (of SIZE: rows << 16 | columns)
 KEYS, SIZE = b"k", b"s"
 TICK_MS = 50
@@ -54,13 +64,32 @@ LOADED: frozenset = frozenset()
 
 
 class Resident(program.Program):  # type: ignore[misc]  # it lies beside this file in an image
-    """The program. Namespaces, control groups and user are the container's."""
+    """The program. Namespaces, control groups and user are the container's. *told*: where its keeper hears of it."""
+
+    def __init__(self, config, seccomp, boot, pipes, page, told):
+        super().__init__(config, seccomp, boot, 0, 0, pipes, page)
+        self.told = told
+        self.pid = os.getpid()
 
     def _enter(self):
         pass
 
     def _seal(self):
         program.seal(self.filter)
+
+    def _close_from(self, first):
+        if self.told != first:
+            os.dup2(self.told, first, inheritable=False)
+            self.told = first
+        super()._close_from(first + 1)
+
+    def _lay_down(self, order):
+        super()._lay_down(order)
+        seconds, tick, most = order["bounds"]
+        if tick:
+            resource.prlimit(self.pid, resource.RLIMIT_NPROC, (most, most))
+        os.write(self.told, BOUNDS.pack(seconds, tick, most))
+        os.close(self.told)
 
 
 class Keeper:
@@ -74,9 +103,12 @@ class Keeper:
         self.filter = kernel.Filter(len(filter_bytes) // 8, filter_bytes)
         self.program = 0
         self.master = self.orders = -1
+        self.deadline, self.most, self.why = 0.0, 0, 0
+        self.sysinfo = ctypes.create_string_buffer(128)
 
     def serve(self):
         pipes = self._ends()
+        hears, told = os.pipe()
         self.program = os.fork()
         if self.program == 0:
             if self.config["interpreter"]:
@@ -85,10 +117,15 @@ class Keeper:
                 shown.show_as([name, "main.py"], self.config["env"], proc)
                 kernel.libc.prctl(kernel.PR_SET_NAME, name.encode(), 0, 0, 0)
             config = {"uid_base": 0, "shown": self.config["shown"]}
-            return Resident(config, self.filter, self.config["boot"], 0, 0, pipes, self.page).serve()
+            return Resident(config, self.filter, self.config["boot"], pipes, self.page, told).serve()
+        os.close(told)
         self._keep(pipes)
-        status = self._relay() if self.master >= 0 else self._await()
-        self._end(status)
+        if self.master >= 0:
+            self._pass_order()
+        self._bound(os.read(hears, BOUNDS.size))
+        self._end(self._relay() if self.master >= 0 else self._await())
+        signal.signal(signal.SIGALRM, _leave)
+        signal.alarm(LEFT_S)
         while True:
             signal.pause()
 
@@ -113,12 +150,31 @@ class Keeper:
         write_all(1, self.mark + READY)
 
     def _forward(self, number, _):
-        if number == signal.SIGALRM:
-            os._exit(0)
         try:
             os.kill(self.program, signal.SIGKILL if number == STOP else number)
         except ProcessLookupError:
             pass
+
+    def _bound(self, told):
+        """The program has begun, with these bounds; or it is dead, and nothing was told."""
+        if told:
+            seconds, tick, most = BOUNDS.unpack(told)
+            self.deadline, self.most = time.monotonic() + seconds, most if tick else 0
+            signal.signal(signal.SIGALRM, self._look)
+            signal.setitimer(signal.ITIMER_REAL, tick or seconds, tick or TICK_MS / 1000)
+
+    def _look(self, _number, _frame):
+        if self.most and self._tasks() >= self.most:
+            self.why |= CROWD
+            self.most = 0
+        if time.monotonic() >= self.deadline:
+            self.why |= WALL
+            self._forward(STOP, None)
+
+    def _tasks(self):
+        """How many processes and threads there are."""
+        kernel.libc.sysinfo(self.sysinfo)
+        return TASKS.unpack_from(self.sysinfo, TASKS_AT)[0]
 
     def _await(self):
         while True:
@@ -126,12 +182,14 @@ class Keeper:
             if pid == self.program:
                 return status
 
-    def _relay(self):
-        """Between the engine and the terminal, until the program has ended; its wait status."""
+    def _pass_order(self):
         head = program._read_exactly(protocol.ORDER_LENGTH.size)
         write_all(self.orders, head + program._read_exactly(protocol.ORDER_LENGTH.unpack(head)[0]))
         os.close(self.orders)
         os.set_blocking(self.master, False)
+
+    def _relay(self):
+        """Between the engine and the terminal, until the program has ended; its wait status."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         poll.register(self.master, select.POLLIN)
@@ -184,6 +242,10 @@ class Keeper:
 
     def _end(self, status):
         """Nothing is left alive; then the end is told, and the files brought."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._forward)
+        if self.most and self._tasks() + 1 >= self.most:  # it has left those that it made
+            self.why |= CROWD
         try:
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
@@ -199,29 +261,32 @@ class Keeper:
             except OSError:
                 break
             write_all(1, data)
-        signal.alarm(LEFT_S)
         if not self.page[0]:
-            write_all(1, self.mark + FAILED + STATUS.pack(status))
+            write_all(1, self.mark + FAILED + STATUS.pack(status, self.why))
             return
         write_all(2, self.mark + ENDED)
-        write_all(1, self.mark + ENDED + STATUS.pack(status))
+        write_all(1, self.mark + ENDED + STATUS.pack(status, self.why))
         if self.page[1]:
-            self._bring_back()
+            _bring_back(self.page)
         write_all(1, self.mark + END)
 
-    def _bring_back(self):
-        signal.signal(signal.SIGALRM, _too_long)
-        signal.alarm(COLLECT_S)
-        try:
-            bring_back.collect(marshal.loads(self.page[2:]), 1)
-        except TimeoutError:
-            pass
-        signal.signal(signal.SIGALRM, self._forward)
-        signal.alarm(LEFT_S)
+
+def _bring_back(page):
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(COLLECT_S)
+    try:
+        bring_back.collect(marshal.loads(page[2:]), 1)
+        signal.alarm(0)
+    except TimeoutError:
+        pass
 
 
 def _too_long(_number, _frame):
     raise TimeoutError
+
+
+def _leave(_number, _frame):
+    os._exit(0)
 
 
 def write_all(fd, data):

@@ -1,9 +1,8 @@
 """Warm sandboxes of one room of one installation: pitched ahead, handed out once, replaced behind.
 
-The target follows demand: at least ``least``, at most ``most``, one and a half times what is taken while one is pitched.
-A claim waits at most ``CLAIM_S`` for a warm one, then a cold sandbox is pitched, and counted.
-Pitching ahead goes on in tasks of its own, as many as the engine says, so that it never stands before a job that needs its
-sandbox now.
+The target follows demand: at least ``least``, at most ``most``, one and a half times what is taken while one is
+pitched. A claim waits at most ``CLAIM_S`` for a warm one, then a cold sandbox is pitched, and counted. Pitching ahead
+goes on in tasks of its own, as many as the engine says, so that it never stands before a job that needs a sandbox now.
 """
 
 from __future__ import annotations

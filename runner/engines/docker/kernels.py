@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 MOST_THREADS = 8192  #: of a kernel that is a process here: it has threads of its own, and some for each of its tasks
+
+
+#: how C's strerror and runtimes word that a process or thread could not be had; for kernels that count no refusals
+REFUSED = re.compile(
+    rb"Resource temporarily unavailable|can't start new thread|unable to create native thread"
+    rb"|failed to create new OS thread|\bEAGAIN\b|ERR_WORKER_INIT"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from typing import Generic, Protocol, TypeVar
 from jobs.errors import SandboxFault
 from jobs.events import Stream
 from runner.engine import OnOutput, Order, Outcome
-from runner.engines.docker.kernels import MOST_THREADS, Kernel
+from runner.engines.docker.kernels import MOST_THREADS, REFUSED, Kernel
 from runner.engines.ending import Printed
 from runner.engines.fork import protocol
 from runner.engines.fork.cgroups import Group, Reading
@@ -41,6 +41,7 @@ FRAME = struct.Struct("<cI")
 KEYS, SIZE = b"k", b"s"
 OWN_PROCESSES = 1  #: process 1
 BEHIND_S = 0.3  #: how long after process 1's clock ours ends the program
+TAIL_BYTES = 16 * 1024  #: of standard error, where a runtime says what it failed of
 DEAD_S = 15.0  #: the longest that a container may take to die once the daemon was told to kill it
 
 
@@ -255,9 +256,12 @@ class DockerSandbox(Generic[C]):
     def _read_group(self, *, crowded: bool) -> Reading:
         try:
             reading = self.group.read()
-            return replace(reading, process_refusals=int(crowded)) if not self._kernel.bounds_processes else reading
         except OSError as error:
             raise SandboxFault(f"the control group of a container could not be read: {error.strerror}") from error
+        if self._kernel.bounds_processes:
+            return reading
+        crowded = crowded or REFUSED.search(self._printed.kept(Stream.STDERR)[-TAIL_BYTES:]) is not None
+        return replace(reading, process_refusals=int(crowded))
 
     def _check_cpu(self) -> None:
         """A run has one core, so the bound cannot be reached before this is called again."""

@@ -113,8 +113,7 @@ class Keeper:
         if self.program == 0:
             if self.config["interpreter"]:
                 name = self.config["shown"]
-                proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
-                shown.show_as([name, "main.py"], self.config["env"], proc)
+                show_as([name, "main.py"], self.config["env"])
                 kernel.libc.prctl(kernel.PR_SET_NAME, name.encode(), 0, 0, 0)
             config = {"uid_base": 0, "shown": self.config["shown"]}
             return Resident(config, self.filter, self.config["boot"], pipes, self.page, told).serve()
@@ -138,6 +137,7 @@ class Keeper:
         return (read, -1), (-1, slave), (-1, slave)
 
     def _keep(self, pipes):
+        show_as(["init"], {})
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         for number in range(1, 65):
             if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, 32, 33):
@@ -269,6 +269,12 @@ class Keeper:
         if self.page[1]:
             _bring_back(self.page)
         write_all(1, self.mark + END)
+
+
+def show_as(argv, env):
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    shown.show_as(argv, env, proc)
+    os.close(proc)
 
 
 def _bring_back(page):

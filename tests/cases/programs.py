@@ -132,7 +132,7 @@ SHORT = {
 }
 FORTY = {
     "java": JAVA
-    + "var sum = new java.util.concurrent.atomic.AtomicInteger(); var all = new java.util.ArrayList<Thread>(); for (int i = 0; i < 40; i++) { int n = i; all.add(Thread.ofPlatform().start(() -> sum.addAndGet(n))); } for (var t : all) t.join(); System.out.println(sum); } }",
+    + "var sum = new java.util.concurrent.atomic.AtomicInteger(); var all = new java.util.ArrayList<Thread>(); for (int i = 0; i < 40; i++) { int n = i; var t = new Thread(() -> sum.addAndGet(n)); t.start(); all.add(t); } for (var t : all) t.join(); System.out.println(sum); } }",
     "python": "import threading\ns = []\nt = [threading.Thread(target=s.append, args=(n,)) for n in range(40)]\nfor x in t: x.start()\nfor x in t: x.join()\nprint(sum(s))",
 }
 DEVICES = {
@@ -235,7 +235,7 @@ ORPHANS = {
 }
 LUCK = {
     "python": "import random, secrets\nprint(random.random(), secrets.token_hex(4))",
-    "javascript": "console.log(Math.random(), crypto.getRandomValues(new Uint8Array(4)).join())",
+    "javascript": "console.log(Math.random(), require('crypto').randomBytes(4).join())",
     "java": JAVA + 'System.out.println(Math.random() + " " + new java.util.Random().nextInt()); } }',
     "go": GO + 'import ("fmt"; "math/rand")\nfunc main() { fmt.Println(rand.Int()) }',
 }

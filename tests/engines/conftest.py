@@ -11,12 +11,21 @@ import pytest
 from bench.daemon import Daemon, NoDaemon, runsc
 from jobs.languages import Language
 from jobs.result import Result
+from runner.execute import Shelf
+from runner.languages.catalogue import SUPPORT
 from tests.engines.daemon import ARCHIVES, archive, missing
+from tests.hostile.conftest import attack
 from tests.sandboxes import Sandboxes, docker, snapshot
+
+__all__ = ["act", "attack", "daemon", "guarded", "sandboxes"]
 
 PROGRAMS = Path(__file__).parents[1] / "rooms/programs"
 SUFFIX = {"python": "py", "javascript": "js", "java": "java", "go": "go", "cpp": "cpp", "rust": "rs"}
 HERE = "tests/engines/"
+MADE = (
+    Language.PYTHON,
+    Language.JAVASCRIPT,
+)  #: whose images are made where they are not there; the others take minutes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,14 +37,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """With an image of Python."""
+    """With images of ``MADE``, and of every other language whose archive is here."""
     if lack := missing():
         pytest.skip(lack)
-    image = archive("python")
+    images = [archive(name) for name in MADE]
+    images += [path for each in Language if each not in MADE and (path := ARCHIVES / f"{each}.tar").exists()]
     started = Daemon()
     try:
         started.start()
-        started.load(image)
+        for image in images:
+            started.load(image)
         yield started
     except NoDaemon as lack:
         pytest.skip(f"NO DOCKER HERE: {lack}")
@@ -43,10 +54,31 @@ def daemon() -> Iterator[Daemon]:
         started.stop()
 
 
+class Contained(Sandboxes):
+    """Containers: a language of which there is no image is skipped; one that is there must be offered."""
+
+    def _shelf(self, language: Language, version: str = "*") -> Shelf | None:
+        found = super()._shelf(language, version)
+        if found is None and not self.engine.support(SUPPORT[language]()).discover():  # type: ignore[attr-defined]
+            pytest.skip(f"NO IMAGE OF {language} HERE, of today's sources: make images NAMES={language}")
+        assert found is not None, f"{language} {version} is in an image and is not offered; the log says why"
+        return found
+
+
 @pytest.fixture(scope="session")
 def sandboxes(daemon: Daemon) -> Iterator[Sandboxes]:
     """As those of ``tests.sandboxes``, but containers."""
-    started = Sandboxes(lambda: docker(daemon.url))
+    started = Contained(lambda: docker(daemon.url))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(daemon: Daemon) -> Iterator[Sandboxes]:
+    """Containers under gVisor."""
+    if runsc() is None:
+        pytest.skip("NO GVISOR HERE: runsc cannot be found; .ci/docker gets it, where apt can")
+    started = Contained(lambda: docker(daemon.url, "runsc"))
     yield started
     started.close()
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from bench.daemon import Daemon, runsc
-from jobs.states import Verdict
-from tests.sandboxes import Sandboxes, docker
-
-
-@pytest.fixture(scope="module")
-def guarded(daemon: Daemon) -> Iterator[Sandboxes]:
-    if runsc() is None:
-        pytest.skip("NO GVISOR HERE: runsc cannot be found; .ci/docker gets it, where apt can")
-    started = Sandboxes(lambda: docker(daemon.url, "runsc"))
-    yield started
-    started.close()
+from jobs.events import Stream
+from jobs.states import Cause, State, Verdict
+from runner.execute import Execution
+from tests.sandboxes import Sandboxes
 
 
 def test_a_program_runs_and_its_kernel_is_not_the_machines(guarded: Sandboxes) -> None:
@@ -31,12 +21,47 @@ def test_what_needs_more_memory_than_it_may_have_is_ended(guarded: Sandboxes) ->
     assert result.verdict is Verdict.MEMORY_LIMIT
 
 
-def test_what_does_not_end_is_ended(guarded: Sandboxes) -> None:
-    """To the second, not better: the daemon, then gVisor, carry the word."""
+def test_what_does_not_end_is_ended_in_time(guarded: Sandboxes) -> None:
+    """By process 1, which keeps the time: before our own second look, and so without the daemon."""
     result = guarded.run("python", "print('on', flush=True)\nwhile True: pass", timeout_s=1.0)
     assert result.verdict is Verdict.TIME_LIMIT
     assert result.stdout == b"on\n"
-    assert result.usage.wall_ms < 6000
+    assert 1000 <= result.usage.wall_ms < 1900
+
+
+def test_what_is_cancelled_ends_without_its_container_being_killed(guarded: Sandboxes) -> None:
+    """A word to process 1 is enough: what was written is brought back."""
+
+    def stop(execution: Execution, stream: Stream, data: bytes) -> None:
+        execution.stop()
+
+    code = "open('a.txt', 'w').write('kept')\nprint('on', flush=True)\nimport time; time.sleep(60)"
+    result = guarded.watch(stop, "python", code, outputs=("*.txt",), timeout_s=30.0)
+    assert (result.state, result.stdout) == (State.CANCELLED, b"on\n")
+    assert [file.content for file in result.files or ()] == [b"kept"]
+
+
+FORK_BOMB = "import os\nprint('on', flush=True)\nwhile True: os.fork()"
+THREADS = """
+import threading, time
+print("on", flush=True)
+for _ in range(60): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+print("all there")
+"""
+
+
+@pytest.mark.parametrize("code", [FORK_BOMB, THREADS])
+def test_processes_and_threads_are_bounded(guarded: Sandboxes, code: str) -> None:
+    """gVisor's kernel refuses them; that it did is seen by process 1, or said by the runtime."""
+    result = guarded.run("python", code, processes=24, timeout_s=3.0)
+    assert (result.verdict, result.cause) == (Verdict.PROCESS_LIMIT, Cause.LIMIT), result.stderr
+    assert result.stdout.startswith(b"on\n") and b"all there" not in result.stdout
+
+
+def test_as_many_processes_as_there_may_be_are_there(guarded: Sandboxes) -> None:
+    code = "import os, time\nfor _ in range(20):\n    if not os.fork(): time.sleep(9)\nprint('all there')"
+    result = guarded.run("python", code, processes=24)
+    assert (result.verdict, result.stdout) == (Verdict.OK, b"all there\n")
 
 
 def test_files_come_back_and_exit_codes_and_signals_are_the_programs(guarded: Sandboxes) -> None:

@@ -49,17 +49,17 @@ def ran(result: Result) -> tuple[bytes, bytes]:
             },
             b"inside\n",
         ),
-        (
-            {
-                "main.go": 'package main\n\n// int two(void) { return 2; }\nimport "C"\n\n'
-                "func main() { println(C.two()) }\n"
-            },
-            b"2\n",
-        ),
     ],
 )
 def test_go_packages_of_every_kind_are_built(sandboxes: Sandboxes, files: dict[str, str], printed: bytes) -> None:
     assert ran(sandboxes.run("go", files=files))[1] == printed
+
+
+CALLS_C = 'package main\n\n// int two(void) { return 2; }\nimport "C"\n\nfunc main() { println(C.two()) }\n'
+
+
+def test_go_that_calls_c_is_built(sandboxes: Sandboxes) -> None:
+    assert ran(sandboxes.run("go", CALLS_C))[1] == b"2\n"
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ def test_it_has_no_descriptor_of_ours(act: Act, language: Language) -> None:
     assert {0, 1, 2} <= set(held)
     for number, to in held.items():
         if number > 2:
-            assert not to.startswith(("socket:", "/memfd", "/dev", "/workspace", "/proc/1/"))
+            assert not to.startswith(("/memfd", "/dev", "/workspace", "/proc/1/"))
+            assert not to.startswith("socket:") or language is Language.JAVA  # what newer ones close descriptors with
             assert not to.startswith("pipe:") or language is Language.JAVASCRIPT
     if language in (Language.PYTHON, Language.CPP, Language.RUST):
         assert not [to for number, to in held.items() if number > 2 and not to.startswith("/proc/")]
@@ -229,7 +230,7 @@ def test_what_was_written_before_the_end_is_not_lost(sandboxes: Sandboxes) -> No
 
 RANDOM = {
     Language.PYTHON: "import random, uuid, os\nprint(random.random(), uuid.uuid4(), os.urandom(4))",
-    Language.JAVASCRIPT: "console.log(Math.random(), crypto.randomUUID())",
+    Language.JAVASCRIPT: "console.log(Math.random(), require('crypto').randomUUID())",
     Language.JAVA: "public class A { public static void main(String[] a) {"
     'System.out.println(Math.random() + " " + new java.util.Random().nextLong() + java.util.UUID.randomUUID()); } }',
     Language.GO: 'package main\nimport ("fmt"; "math/rand")\nfunc main() { fmt.Println(rand.Int63(), rand.Int63()) }',

@@ -22,10 +22,7 @@ __all__ = ["act", "attack", "daemon", "guarded", "sandboxes"]
 PROGRAMS = Path(__file__).parents[1] / "rooms/programs"
 SUFFIX = {"python": "py", "javascript": "js", "java": "java", "go": "go", "cpp": "cpp", "rust": "rs"}
 HERE = "tests/engines/"
-MADE = (
-    Language.PYTHON,
-    Language.JAVASCRIPT,
-)  #: whose images are made where they are not there; the others take minutes
+MADE = (Language.PYTHON, Language.JAVASCRIPT)  #: images of these are made where they are not there
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

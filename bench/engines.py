@@ -26,7 +26,8 @@ from bench.walls import WALLS, Absent, Wall, Walls
 NEEDS_PROCESSES = True
 
 PROGRAMS = (PYTHON, JAVASCRIPT, JAVA, GO, CPP, RUST)
-CONNECTIONS = 8
+SECONDS, QUICK_S = 10.0, 1.5  #: of each measurement
+CONNECTIONS, BUILDING = 8, 4  #: a build takes a core for as long as it lasts
 MOST_RUNS = 300  #: one at a time
 REFILL_S = 10.0
 LOOK_S = 0.01
@@ -89,7 +90,7 @@ async def _measure(arena: Arena, wall: Wall, absent: dict[str, str]) -> list[Cel
 
 
 async def _cell(arena: Arena, wall: Wall, program: Program, rested: int, waiting: Mapping[str, float]) -> Cell:
-    seconds = arena.seconds or arena.runs(10, 2)
+    seconds = arena.seconds or (QUICK_S if arena.quick else SECONDS)
     numbers = Numbers()
     faults: list[str] = []
     alone = Alone(wall, program, numbers, rested)
@@ -141,6 +142,10 @@ class Alone:
                 pause_s = min(pause_s + SLOWER_S, SLOWEST_S)
 
 
+def connections(program: Program) -> int:
+    return BUILDING if program.language in languages.COMPILED else CONNECTIONS
+
+
 class Numbers:
     """What makes each source new: to this run, and to every one before it that the network may remember."""
 
@@ -161,12 +166,12 @@ async def _until_warm(wall: Wall, language: str, count: int) -> None:
 
 async def _sustained(wall: Wall, program: Program, numbers: Numbers, seconds: float, faults: list[str]) -> float:
     """Right answers a second, in a closed loop on some connections; late ones are counted with their time."""
-    lines = [await Line.open(wall.network.url) for _ in range(CONNECTIONS)]
+    lines = [await Line.open(wall.network.url) for _ in range(connections(program))]
     began = time.perf_counter()
 
     async def loop(line: Line) -> int:
         count = 0
-        while time.perf_counter() < began + seconds and len(faults) < CONNECTIONS:
+        while time.perf_counter() < began + seconds and len(faults) < len(lines):
             try:
                 await languages.once(line, program, numbers.next())
                 count += 1
@@ -193,7 +198,7 @@ def _figures(cell: Cell, floors: Mapping[str, tuple[str, float]], rate: float) -
         Figure(what=f"{what}, p50", value=median(cell.alone_ms), unit="ms", floor=wall_ms, floor_is=name),
         Figure(what="  p99", value=percentile(cell.alone_ms, 99), unit="ms", floor=wall_ms),
         Figure(
-            what=f"  {CONNECTIONS} connections",
+            what=f"  {connections(cell.program)} connections",
             value=cell.a_second,
             unit="/s",
             floor=rate if is_python else None,

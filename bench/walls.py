@@ -41,7 +41,7 @@ SETTLED_S, STILL_S, LOOK_S = 60.0, 4.0, 0.2
 #: what waits for each language in a forked sandbox, as ``warm_memory`` calls it; the others wait in a compiler's room
 FORKED = {"python": "newest", "javascript": "node", "java": "java"}
 COMPILERS = "(older, or a compiler's room)"
-_PLACE, _BUNDLE = re.compile(r"--root=\S+/running/(\d+)-\d+/\d+"), re.compile(r"--bundle=\S+/snapshots/([a-z]+)-")
+_PLACE, _BUNDLE = re.compile(r"--root=\S+/running/(\d+)-[^/ ]+/\d+"), re.compile(r"--bundle=\S+/snapshots/([a-z]+)-")
 _WARM = re.compile(r'^code_runner_warm_containers\{language="(\w+)"\} ([0-9.]+)', re.MULTILINE)
 
 

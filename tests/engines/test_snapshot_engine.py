@@ -155,16 +155,16 @@ async def test_nothing_is_left_of_a_sandbox_nor_of_a_closed_engine(gvisor: str, 
     used, unused, running = [await engine.pitch(python, Room.RUN) for _ in range(3)]
     assert (await used.run(order("print('hello')"), nothing)).stdout == b"hello\n"
     unused.strike()
-    await eventually(lambda: len(list((cache / RUNNING / engine.name).iterdir())) == 1, 20)
-    assert len(living(engine.name)) == 1
+    await eventually(lambda: len(list((cache / RUNNING / engine.slots.owner).iterdir())) == 1, 20)
+    assert len(living(engine.slots.owner)) == 1
     task = asyncio.create_task(running.run(order("import time; time.sleep(60)", wall_s=60), nothing))
     await asyncio.sleep(0)  # it has sent its order
     await engine.close()
     with pytest.raises(SandboxFault):
         await task
-    assert not living(engine.name)
-    assert not (cache / RUNNING / engine.name).exists()
-    assert not list(GROUPS.glob(f"**/{owners.PREFIX}{engine.name}"))
+    assert not living(engine.slots.owner)
+    assert not (cache / RUNNING / engine.slots.owner).exists()
+    assert not list(GROUPS.glob(f"**/{owners.PREFIX}{engine.slots.owner}"))
 
 
 def living(owner: str) -> list[str]:
@@ -186,7 +186,7 @@ async def main():
     engine = await started(program={program!r}, images=Path({images!r}), cache=Path({cache!r}))
     python = await added(engine)
     await engine.pitch(python, Room.RUN)
-    print(engine.name, flush=True)
+    print(engine.slots.owner, flush=True)
     await asyncio.sleep(60)
 asyncio.run(main())
 """
@@ -229,7 +229,7 @@ async def test_a_runsc_that_fails_is_a_fault_in_its_own_words(engine: SnapshotEn
     kind = (python.name, True)
     there = engine._snapshots[kind]
     engine._snapshots[kind] = replace(there, folder=cache / "nowhere")
-    with pytest.raises(SandboxFault, match=r"runsc could not restore a sandbox: .*nowhere"):
+    with pytest.raises(SandboxFault, match=r"runsc could not make a sandbox: .*nowhere"):
         await engine.pitch(python, Room.RUN)
     engine._snapshots[kind] = there
     assert await said(engine, python, "print(1)") == ["1"]

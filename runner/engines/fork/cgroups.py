@@ -45,6 +45,7 @@ class Group:
     version: int
     cpu: int
     peak: int
+    held: int
     memory_limit: int
     memory_events: int
     process_limit: int
@@ -83,8 +84,13 @@ class Group:
         """CPU since ``begin``."""
         return self._cpu_ms() - self.cpu_before
 
+    def held_bytes(self) -> int:
+        """Memory that is held now."""
+        return int(os.pread(self.held, 32, 0))
+
     def close(self) -> None:
-        for fd in (self.cpu, self.peak, self.memory_limit, self.memory_events, self.process_limit, self.process_events):
+        bounds = (self.memory_limit, self.memory_events, self.process_limit, self.process_events)
+        for fd in (self.cpu, self.peak, self.held, *bounds):
             os.close(fd)
 
     def _cpu_ms(self) -> float:
@@ -101,6 +107,7 @@ def open_v1(memory: Path, pids: Path, cpuacct: Path) -> Group:
         version=1,
         cpu=os.open(cpuacct / "cpuacct.usage", os.O_RDONLY),
         peak=os.open(memory / "memory.max_usage_in_bytes", os.O_RDWR),
+        held=os.open(memory / "memory.usage_in_bytes", os.O_RDONLY),
         memory_limit=os.open(memory / "memory.limit_in_bytes", os.O_WRONLY),
         memory_events=os.open(memory / "memory.oom_control", os.O_RDONLY),
         process_limit=os.open(pids / "pids.max", os.O_WRONLY),
@@ -116,6 +123,7 @@ def open_v2(group: Path) -> Group:
         version=2,
         cpu=os.open(group / "cpu.stat", os.O_RDONLY),
         peak=os.open(group / "memory.peak", os.O_RDWR),
+        held=os.open(group / "memory.current", os.O_RDONLY),
         memory_limit=os.open(group / "memory.max", os.O_WRONLY),
         memory_events=os.open(group / "memory.events", os.O_RDONLY),
         process_limit=os.open(group / "pids.max", os.O_WRONLY),

@@ -49,6 +49,7 @@ def _process(installation: Installation, boot: Boot) -> dict[str, Any]:
     interpreter = boot.argv[0] if boot.argv and boot.interpreter else PYTHON
     script = "goes_on.py" if boot.interpreter else "zygote.py"
     env = {**ENVIRONMENT, "PATH": installation.path, "ZYGOTE_CONFIG": "1", "LD_BIND_NOW": "1"}
+    env |= {"ZYGOTE_REHEARSAL": boot.rehearsal} if boot.rehearsal else {}
     return {
         "terminal": False,
         "user": {"uid": USER, "gid": USER, "umask": 0o022},

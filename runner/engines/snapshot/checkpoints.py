@@ -31,8 +31,9 @@ from pathlib import Path
 from jobs.errors import SandboxFault
 from runner.engines.docker.inside import files
 from runner.engines.snapshot import bundle, kept
-from runner.engines.snapshot.owners import end
-from runner.engines.snapshot.runsc import FLAGS, Runsc, last_words
+from runner.engines.snapshot.owners import end, forget
+from runner.engines.snapshot.runsc import Runsc, last_words
+from runner.engines.snapshot.slots import Slot
 from runner.languages.contract import Boot, Installation, Report
 
 WAITS = b"w"  #: what process 1 says when it is warm; ``inside.zygote`` says it
@@ -58,13 +59,11 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """Where checkpoints are made: by what, in which groups, on which core."""
+    """Where checkpoints are made: by what, in which slot, and where they are kept."""
 
     runsc: Runsc
     cache: Path
-    state: Path  #: for the folders of containers
-    groups: tuple[Path, ...]  #: of a slot, to be joined
-    cpu: int
+    slot: Slot
 
 
 def found_or_made(
@@ -106,7 +105,7 @@ def stale(snapshot: Snapshot) -> list[Path]:
 def _key(runsc: Runsc, installation: Installation, boot: Boot, root: Path) -> str:
     found = hashlib.sha256()
     words = [runsc.version, files.digest(), installation.details["image"], str(root), repr(boot), platform.release()]
-    for part in (*words, *FLAGS, _features(), *(path.read_text() for path in sorted(_HERE.glob("*.py")))):
+    for part in (*words, *runsc.flags, _features(), *(path.read_text() for path in sorted(_HERE.glob("*.py")))):
         found.update(part.encode() + b"\0")
     return found.hexdigest()[:16]
 
@@ -118,19 +117,19 @@ def _features() -> str:
 
 
 def _take(shop: Workshop, snapshot: Snapshot) -> None:
-    place = Path(tempfile.mkdtemp(prefix="taken-", dir=shop.state))
+    shop.slot.place.mkdir(mode=0o700, exist_ok=True)
     with _pipes() as (theirs, stdout, stderr):
-        started = shop.runsc.run(place, snapshot.bundle, ends=theirs, groups=shop.groups, cpu=shop.cpu)
+        started = shop.runsc.run(snapshot.bundle, shop.slot, theirs)
         try:
             if started.wait(WARM_S):
                 raise SandboxFault(f"runsc could not start a container: {last_words(_rest(stderr))}")
             _await_word(stdout, stderr)
-            shop.runsc.checkpoint(place, snapshot.image)
+            shop.runsc.checkpoint(shop.slot.place, snapshot.image)
         finally:
             started.kill()
             started.wait()
-            end(shop.groups[0])
-            shutil.rmtree(place, ignore_errors=True)
+            end(shop.slot.members[0])
+            forget(shop.slot.place)
 
 
 @contextlib.contextmanager

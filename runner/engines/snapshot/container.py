@@ -3,7 +3,7 @@
 Rules
 1. A container's processes are those of its slot's group, and are killed as such: runsc is not needed for it, whose own
    way takes more than a second.
-2. A container's state lies in a folder of its own, which goes with it.
+2. A container's state lies in its slot's folder, and goes with it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 from collections import deque
 from functools import partial
-from pathlib import Path
 
 from jobs.errors import SandboxFault
-from runner.engines.fork.cgroups import Group
-from runner.engines.snapshot.runsc import Runsc
+from runner.engines.snapshot.owners import strike
+from runner.engines.snapshot.runsc import CALL_S, WORDS_BYTES, Begin, Runsc, ended, last_words
+from runner.engines.snapshot.slots import Slot
 
 HELD_BYTES = 1 << 20  #: of output that nobody has taken yet; more is left in its pipe
 GONE_S = 15.0
+REST_S = 1.0
 _LOOK_S = 0.002
 
 
@@ -114,9 +114,16 @@ class _Output(asyncio.Protocol):
 class Container:
     """One container that was restored, or is being so."""
 
-    def __init__(self, runsc: Runsc, place: Path, members: Path, group: Group, streams: Streams) -> None:
-        self._runsc, self._place, self._members, self._group = runsc, place, members, group
-        self.streams = streams
+    def __init__(self, runsc: Runsc, slot: Slot, streams: Streams) -> None:
+        self._runsc, self.slot, self.streams = runsc, slot, streams
+
+    async def begin(self, begin: Begin) -> None:
+        """Start what *begin* starts with these streams; ``SandboxFault`` where runsc ends badly."""
+        await self.streams.open()
+        process = begin(self.slot, self.streams.theirs)
+        self.streams.close_theirs()
+        if await ended(process, CALL_S):
+            raise SandboxFault(f"runsc could not make a sandbox: {last_words(await self._rest())}")
 
     async def signal(self, number: int) -> None:
         """To its process 1; that it has ended is no fault."""
@@ -124,17 +131,17 @@ class Container:
             self.strike(number)
             return
         with contextlib.suppress(SandboxFault):
-            await self._runsc.kill(self._place, number)
+            await self._runsc.kill(self.slot.place, number)
 
     def strike(self, number: int) -> bool:
         """A signal to its kernel and all that belongs to it; whether there was anything."""
-        return strike(self._members, number)
+        return strike(self.slot.members[0], number)
 
     async def was_killed_for_memory(self) -> bool:
-        return self._group.read().memory_kills > 0
+        return self.slot.group.read().memory_kills > 0
 
     async def delete(self) -> None:
-        """Nothing is left of it; ``SandboxFault`` where the kernel does not end its processes."""
+        """None of its processes is left; ``SandboxFault`` where the kernel does not end its processes."""
         await self.streams.close()
         try:
             async with asyncio.timeout(GONE_S):
@@ -142,16 +149,12 @@ class Container:
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError as error:
             raise SandboxFault(f"a container's processes did not end in {GONE_S:.0f} s") from error
-        shutil.rmtree(self._place, ignore_errors=True)
 
-
-def strike(members: Path, number: int) -> bool:
-    """A signal to every process of a group, by its ``cgroup.procs``; whether there was one."""
-    try:
-        found = members.read_text().split()
-    except OSError:
-        return False
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), number)
-    return bool(found)
+    async def _rest(self) -> bytes:
+        """What is said to its end, or for a moment."""
+        said = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                while (got := await self.streams.read()) is not None and len(said) < WORDS_BYTES:
+                    said += got[1]
+        return said

@@ -6,8 +6,6 @@ makes control groups. A language's ``prepare`` unpacks its image and takes its s
 configuration with a mark of its own, and waits until it says that the program waits. From there on a sandbox is that
 of any container (``docker.sandbox``). Striking goes on in the background: a result does not wait for it.
 
-A slot is a control group in each hierarchy and a number; everything that is in it is one sandbox's.
-
 Rules
 1. A restore is told from another by what process 1 is told after it, and by what its fork draws anew.
 2. No call waits without a deadline; what is in the background is awaited by ``close``, with one too.
@@ -21,35 +19,31 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from jobs.errors import ConfigFault, SandboxFault
 from jobs.languages import Language
-from jobs.limits import MIB
 from jobs.service.logs import event
 from runner.engine import Sandbox
 from runner.engines import gvisor
 from runner.engines.docker import beginning, installed, labels
 from runner.engines.docker.kernels import GVISORS
 from runner.engines.docker.sandbox import DockerSandbox
-from runner.engines.fork import cgroups, protocol, seccomp
+from runner.engines.fork import protocol, seccomp
 from runner.engines.snapshot import archives, checkpoints, kept, owners
 from runner.engines.snapshot.archives import Archive
 from runner.engines.snapshot.checkpoints import Snapshot, Workshop
 from runner.engines.snapshot.container import Container, Streams
-from runner.engines.snapshot.runsc import CALL_S, WORDS_BYTES, Runsc, ended, last_words
+from runner.engines.snapshot.runsc import Runsc
+from runner.engines.snapshot.slots import Slots
 from runner.languages.contract import Boot, Installation, Report, Room, Support
 
 log = logging.getLogger("snapshot")
 
-MEMORY_BYTES = 1024 * MIB  #: until the order says how much
-PROCESSES = 8192  #: threads of gVisor's: what it runs is counted inside
 CLOSE_S = 60.0
 HOLD_TRIES = 3
 RUNNING = "running"
@@ -62,26 +56,18 @@ class SnapshotEngine:
         self, runsc: Runsc, found: Mapping[Language, Sequence[tuple[Installation, Archive]]], cache: Path
     ) -> None:
         self._runsc, self._found, self._cache = runsc, found, cache
-        self.name = owners.name()
-        self._state = cache / RUNNING / self.name
-        self._state.mkdir(parents=True)
-        self._cgroups = cgroups.Cgroups(self.name, prefix=owners.PREFIX)
-        self._free: list[int] = []
-        self._slots = count()
-        self._places = count()
+        self.slots = Slots(cache / RUNNING)
         self._boots: dict[str, tuple[Boot, ...]] = {}
         self._snapshots: dict[tuple[str, bool], Snapshot] = {}
         self._held: dict[str, list[int]] = {}
-        self._cpus = sorted(os.sched_getaffinity(0))
-        self._turn = count()
-        self._starting = asyncio.Semaphore(len(self._cpus))
+        self._starting = asyncio.Semaphore(len(self.slots.cpus))
         self._seccomp = seccomp.compiled(spared=beginning.PROCESS_1).hex()
-        self._living: dict[DockerSandbox[Container], int] = {}
+        self._living: set[DockerSandbox[Container]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     def abreast(self, installation: Installation) -> int:
         """A restore computes all the time that it takes."""
-        return len(self._cpus)
+        return len(self.slots.cpus)
 
     def support(self, language: Support) -> Support:
         """That language, as the images hold it."""
@@ -98,20 +84,21 @@ class SnapshotEngine:
     async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
         boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
         mark = secrets.token_bytes(16)
-        async with self._starting:
-            slot = self._slot()
-            container = await self._restored(self._snapshots[installation.name, boot.interpreter], slot)
+        snapshot = self._snapshots[installation.name, boot.interpreter]
+        container = Container(self._runsc, self.slots.take(), Streams())
         try:
+            async with self._starting:
+                await container.begin(partial(self._runsc.restore, snapshot.bundle, snapshot.image))
             told = beginning.told(installation, boot, mark, seccomp=self._seccomp, tty=tty)
             container.streams.write(protocol.pack_order(told))
             await beginning.ready(container.streams, mark)
         except BaseException:
-            self._later(self._delete(container, slot))
+            self._later(self.delete(container))
             raise
         loop = asyncio.get_running_loop()
         sandbox = DockerSandbox(
             container=container,
-            group=self._cgroups.group(slot),
+            group=container.slot.group,
             kernel=GVISORS,
             mark=mark,
             ready_at=loop.time() + (beginning.BOOT_S if beginning.is_ahead(boot) else 0.0),
@@ -119,8 +106,12 @@ class SnapshotEngine:
             remove=self._remove,
             in_background=self._later,
         )
-        self._living[sandbox] = slot
+        self._living.add(sandbox)
         return sandbox
+
+    def snapshot(self, installation: Installation) -> Snapshot:
+        """That of the process 1 in which its programs go on."""
+        return self._snapshots[installation.name, True]
 
     async def remove(self, installation: Installation) -> None:
         self._boots.pop(installation.name, None)
@@ -135,9 +126,7 @@ class SnapshotEngine:
                     await asyncio.gather(*self._background, return_exceptions=True)
         for name in list(self._held):
             self._let_go(name)
-        await asyncio.to_thread(self._cgroups.close)
-        if not any(parent.exists() for parent in self._cgroups.parents):  # else the next runner ends what is in them
-            shutil.rmtree(self._state, ignore_errors=True)
+        await asyncio.to_thread(self.slots.close)
 
     # -- snapshots ----------------------------------------------------------------------------------------------
 
@@ -150,21 +139,14 @@ class SnapshotEngine:
         plans = root / labels.PLANS.lstrip("/")
         details = {name: value.replace(labels.HERE, str(plans)) for name, value in installation.details.items()}
         installation = replace(installation, details=details)
-        slot = self._slot()
-        shop = Workshop(
-            runsc=self._runsc,
-            cache=self._cache / "snapshots",
-            state=self._state,
-            groups=self._members(slot),
-            cpu=self._cpu(),
-        )
+        shop = Workshop(runsc=self._runsc, cache=self._cache / "snapshots", slot=self.slots.take())
         stale = archives.stale(images, (one for found in self._found.values() for _, one in found))
         try:
             for boot in beginning.with_cold(tuple(support.boots(installation))):
                 made = partial(self._made, shop, root, installation, boot, report)
                 stale += checkpoints.stale(Snapshot(folder=self._keep(installation, made)))
         finally:
-            self._free.append(slot)
+            self.slots.give(shop.slot)
         for folder in kept.sweep(stale):
             event(log, "removed", folder=folder.name, why="it is of another image, runsc or engine")
         return installation
@@ -198,52 +180,18 @@ class SnapshotEngine:
 
     # -- containers ---------------------------------------------------------------------------------------------
 
-    async def _restored(self, snapshot: Snapshot, slot: int) -> Container:
-        place = self._state / str(next(self._places))
-        place.mkdir(mode=0o700)
-        streams = Streams()
-        members = self._members(slot)
-        container = Container(self._runsc, place, members[0], self._cgroups.group(slot), streams)
-        try:
-            await streams.open()
-            begun = self._runsc.restore(
-                place, snapshot.bundle, snapshot.image, ends=streams.theirs, groups=members, cpu=self._cpu()
-            )
-            streams.close_theirs()
-            if await ended(begun, CALL_S):
-                raise SandboxFault(f"runsc could not restore a sandbox: {last_words(await _rest(streams))}")
-        except BaseException:
-            self._later(self._delete(container, slot))
-            raise
-        return container
-
-    def _slot(self) -> int:
-        """One that nobody has, with bounds wide enough for a start."""
-        slot = self._free.pop() if self._free else next(self._slots)
-        try:
-            self._cgroups.open(slot)
-            self._cgroups.bound(slot, memory_bytes=MEMORY_BYTES, processes=PROCESSES)
-        except OSError as error:  # the slot is lost
-            raise SandboxFault(f"the control group of a sandbox cannot be used: {error}") from error
-        return slot
-
-    def _members(self, slot: int) -> tuple[Path, ...]:
-        return tuple(parent / f"slot-{slot}" / "cgroup.procs" for parent in self._cgroups.parents)
-
-    def _cpu(self) -> int:
-        return self._cpus[next(self._turn) % len(self._cpus)]
-
-    def _remove(self, sandbox: DockerSandbox[Container]) -> None:
-        if sandbox in self._living:
-            self._later(self._delete(sandbox.container, self._living.pop(sandbox)))
-
-    async def _delete(self, container: Container, slot: int) -> None:
+    async def delete(self, container: Container) -> None:
         try:
             await container.delete()
         except SandboxFault as fault:  # its slot is lost
             event(log, "not_deleted", level=logging.ERROR, why=str(fault))
         else:
-            self._free.append(slot)
+            self.slots.give(container.slot)
+
+    def _remove(self, sandbox: DockerSandbox[Container]) -> None:
+        if sandbox in self._living:
+            self._living.discard(sandbox)
+            self._later(self.delete(sandbox.container))
 
     def _later(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -285,13 +233,3 @@ def problem_of(program: str, images: Path) -> str:
         return problem
     found, faults = look(images)
     return "" if found else "; ".join(faults) or f"{images} has no image of a language: make images"
-
-
-async def _rest(streams: Streams) -> bytes:
-    """What was said on standard error, to its end or for a moment."""
-    said = b""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            while (got := await streams.read()) is not None and len(said) < WORDS_BYTES:
-                said += got[1]
-    return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,10 +11,11 @@ from itertools import count
 from pathlib import Path
 
 from jobs.errors import SandboxFault
-from runner.engines.fork import cgroups
-from runner.engines.snapshot.container import strike
+from runner.engines.fork import cgroups, kernel
 
 PREFIX = "restored-"  #: of the control groups
+NETWORK = "null-netns"
+MNT_DETACH = 2
 GONE_S = 15.0
 _LOOK_S = 0.005
 
@@ -35,8 +37,15 @@ def reap(running: Path) -> list[str]:
             end(members)
         for base in bases:
             cgroups.remove(base / f"{PREFIX}{folder.name}")
-        shutil.rmtree(folder, ignore_errors=True)
+        forget(folder)
     return [folder.name for folder in gone]
+
+
+def forget(folder: Path) -> None:
+    """Remove the folder of a container, or of all of an engine's; newer runscs mount a network of their own in it."""
+    for mounted in folder.rglob(NETWORK):
+        kernel.libc.umount2(bytes(mounted), MNT_DETACH)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def end(members: Path) -> None:
@@ -46,6 +55,18 @@ def end(members: Path) -> None:
         if time.monotonic() > deadline:
             raise SandboxFault(f"processes of {members.parent} did not end in {GONE_S:.0f} s")
         time.sleep(_LOOK_S)
+
+
+def strike(members: Path, number: int) -> bool:
+    """A signal to every process of a group, by its ``cgroup.procs``; whether there was one."""
+    try:
+        found = members.read_text().split()
+    except OSError:
+        return False
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), number)
+    return bool(found)
 
 
 def _is_gone(owner: str) -> bool:

@@ -10,11 +10,12 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jobs.errors import SandboxFault
 from runner.engines import gvisor
+from runner.engines.snapshot.slots import Slot
 
 FLAGS = (
     f"--platform={gvisor.PLATFORM}",
@@ -24,6 +25,8 @@ FLAGS = (
     "--host-uds=none",
     "--file-access=exclusive",
 )
+#: small pages only, where that can be chosen: a restore touches few, and does not fill two megabytes for each
+SMALL_PAGES = "app-huge-pages"
 NAME = "room"  #: of every container: each has a folder of its own for its state
 CALL_S = 20.0
 CHECKPOINT_S = 120.0
@@ -31,25 +34,26 @@ WORDS_BYTES = 65536
 #: joins control groups, then is what it is told: so no process of ours is ever outside of them
 JOIN = 'for group in $GROUPS_TO_JOIN; do echo 0 >"$group" || exit 70; done; unset GROUPS_TO_JOIN; exec "$@"'
 
+Begin = Callable[[Slot, Sequence[int]], "subprocess.Popen[bytes]"]
+"""Starts runsc for a container in that slot, with these three streams."""
+
 
 class Runsc:
-    """One runsc program, and its version."""
+    """One runsc program, its version, and the flags that it is given."""
 
     def __init__(self, path: str) -> None:
         self._path, self.version = shutil.which(path) or path, gvisor.version_of(path)
+        known = subprocess.run([self._path, "flags"], capture_output=True, timeout=CALL_S, check=False)
+        has = SMALL_PAGES.encode() in known.stdout + known.stderr
+        self.flags = (*FLAGS, f"--{SMALL_PAGES}=false") if has else FLAGS
 
-    def restore(
-        self, place: Path, bundle: Path, image: Path, *, ends: Sequence[int], groups: Sequence[Path], cpu: int
-    ) -> subprocess.Popen[bytes]:
-        """Begin to restore; ``ended`` tells when it is done. *place*: the container's folder; *ends*: its streams."""
-        words = ["restore", "--detach", f"--image-path={image}", f"--bundle={bundle}", NAME]
-        return self._begin(place, words, ends=ends, groups=groups, cpu=cpu)
+    def restore(self, bundle: Path, image: Path, slot: Slot, ends: Sequence[int]) -> subprocess.Popen[bytes]:
+        """Begin to restore; ``ended`` tells when it is done. *ends*: the container's three streams."""
+        return self._begin(["restore", "--detach", f"--image-path={image}", f"--bundle={bundle}", NAME], slot, ends)
 
-    def run(
-        self, place: Path, bundle: Path, *, ends: Sequence[int], groups: Sequence[Path], cpu: int
-    ) -> subprocess.Popen[bytes]:
+    def run(self, bundle: Path, slot: Slot, ends: Sequence[int]) -> subprocess.Popen[bytes]:
         """Begin to start a container afresh."""
-        return self._begin(place, ["run", "--detach", f"--bundle={bundle}", NAME], ends=ends, groups=groups, cpu=cpu)
+        return self._begin(["run", "--detach", f"--bundle={bundle}", NAME], slot, ends)
 
     def checkpoint(self, place: Path, image: Path) -> None:
         """What the container of *place* is, into *image*; the container ends."""
@@ -63,17 +67,16 @@ class Runsc:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _words(self, place: Path, words: Sequence[str]) -> list[str]:
-        return [self._path, f"--root={place}", *FLAGS, *words]
+        return [self._path, f"--root={place}", *self.flags, *words]
 
-    def _begin(
-        self, place: Path, words: Sequence[str], *, ends: Sequence[int], groups: Sequence[Path], cpu: int
-    ) -> subprocess.Popen[bytes]:
-        joined = ["/bin/sh", "-c", JOIN, "sh", *self._words(place, words)]
+    def _begin(self, words: Sequence[str], slot: Slot, ends: Sequence[int]) -> subprocess.Popen[bytes]:
+        joined = ["/bin/sh", "-c", JOIN, "sh", *self._words(slot.place, words)]
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "GROUPS_TO_JOIN": " ".join(map(str, slot.members))}
         before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {cpu})  # of this thread; the child inherits it, and what is in the container sees it
+        os.sched_setaffinity(0, {slot.cpu})  # of this thread; a child inherits it, and what is in the container sees it
         try:
             return subprocess.Popen(
-                joined, stdin=ends[0], stdout=ends[1], stderr=ends[2], env=_environment(groups), start_new_session=True
+                joined, stdin=ends[0], stdout=ends[1], stderr=ends[2], env=env, start_new_session=True
             )
         except OSError as error:
             raise SandboxFault(f"runsc could not be started: {error}") from error
@@ -113,7 +116,3 @@ def last_words(said: bytes) -> str:
     """What runsc said last, for people."""
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     return (lines[-1] if lines else "nothing was said")[-400:]
-
-
-def _environment(groups: Sequence[Path]) -> Mapping[str, str]:
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "GROUPS_TO_JOIN": " ".join(map(str, groups))}

@@ -33,6 +33,7 @@ BENCHES = (
     "fan_out",
     "nothing_left",
     "regions",
+    "snapshots",
     "engines",
 )
 

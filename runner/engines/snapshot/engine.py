@@ -46,6 +46,7 @@ log = logging.getLogger("snapshot")
 
 CLOSE_S = 60.0
 HOLD_TRIES = 3
+FRESH_S = 3600.0
 RUNNING = "running"
 
 
@@ -85,6 +86,7 @@ class SnapshotEngine:
         boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
         mark = secrets.token_bytes(16)
         snapshot = self._snapshots[installation.name, boot.interpreter]
+        self._today(installation)
         container = Container(self._runsc, self.slots.take(), Streams())
         try:
             async with self._starting:
@@ -153,7 +155,7 @@ class SnapshotEngine:
 
     def _made(self, shop: Workshop, root: Path, installation: Installation, boot: Boot, report: Report) -> Path:
         kind = (installation.name, boot.interpreter)
-        binds = self._binds(installation)
+        binds = self._today(installation)
         self._snapshots[kind] = checkpoints.found_or_made(shop, root, installation, boot, binds, report)
         return self._snapshots[kind].folder
 
@@ -170,12 +172,13 @@ class SnapshotEngine:
         for fd in self._held.pop(name, ()):
             os.close(fd)
 
-    def _binds(self, installation: Installation) -> dict[str, Path]:
-        """The file that holds today's time, where this installation asks for one."""
+    def _today(self, installation: Installation) -> dict[str, Path]:
+        """The file that holds today's time, by its path in the room, where this installation asks for one."""
         if labels.NOW not in installation.details:
             return {}
         now = self._cache / "now"
-        now.write_text(f"{int(time.time())}")
+        if not now.exists() or time.time() - now.stat().st_mtime > FRESH_S:
+            now.write_text(f"{int(time.time())}")
         return {installation.details[labels.NOW]: now}
 
     # -- containers ---------------------------------------------------------------------------------------------

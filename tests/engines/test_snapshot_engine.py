@@ -275,3 +275,9 @@ def test_what_does_not_end_is_ended_in_time(snapshots: Sandboxes) -> None:
     result = snapshots.run("python", "print('on', flush=True)\nwhile True: pass", timeout_s=1.0)
     assert (result.verdict, result.stdout) == (Verdict.TIME_LIMIT, b"on\n")
     assert result.usage.wall_ms < 3000
+
+
+def test_more_processes_than_there_may_be_are_refused(snapshots: Sandboxes) -> None:
+    program = "import os, time\nfor _ in range(40):\n    if os.fork() == 0: time.sleep(5); os._exit(0)\nprint('all')"
+    result = snapshots.run("python", program, processes=20)
+    assert result.verdict is Verdict.PROCESS_LIMIT

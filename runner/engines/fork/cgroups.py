@@ -54,9 +54,11 @@ class Group:
     kills_before: int = 0
     refusals_before: int = 0
     limits: tuple[int, int] = field(default=(0, 0))
+    ground_bytes: int = 0  #: held before the program came and not its own: beside its bound, and not counted
 
     def bound(self, *, memory_bytes: int, processes: int) -> None:
         """Set the bounds; nothing is written where they are as they were."""
+        memory_bytes += self.ground_bytes
         if self.limits == (memory_bytes, processes):
             return
         os.pwrite(self.memory_limit, b"%d" % memory_bytes, 0)
@@ -75,7 +77,7 @@ class Group:
         """What was counted since ``begin``."""
         return Reading(
             cpu_ms=max(0.0, self._cpu_ms() - self.cpu_before),
-            memory_peak_bytes=int(os.pread(self.peak, 32, 0)),
+            memory_peak_bytes=max(0, int(os.pread(self.peak, 32, 0)) - self.ground_bytes),
             memory_kills=_field(self.memory_events, b"oom_kill ") - self.kills_before,
             process_refusals=_field(self.process_events, b"max ") - self.refusals_before,
         )

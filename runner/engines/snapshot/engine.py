@@ -94,6 +94,9 @@ class SnapshotEngine:
             told = beginning.told(installation, boot, mark, seccomp=self._seccomp, tty=tty)
             container.streams.write(protocol.pack_order(told))
             await beginning.ready(container.streams, mark)
+            container.slot.group.ground_bytes = (
+                container.slot.group.held_bytes()
+            )  # gVisor's kernel, and what was restored
         except BaseException:
             self._later(self.delete(container))
             raise

@@ -45,6 +45,7 @@ class Slots:
         place = self._state / str(next(self._places))
         try:
             self._cgroups.open(number)
+            self._cgroups.group(number).ground_bytes = 0
             self._cgroups.bound(number, memory_bytes=MEMORY_BYTES, processes=PROCESSES)
             self._cgroups.begin(number)
             place.mkdir(mode=0o700)

@@ -14,10 +14,8 @@ from jobs.result import Result
 from runner.execute import Shelf
 from runner.languages.catalogue import SUPPORT
 from tests.engines.daemon import ARCHIVES, archive, missing
-from tests.hostile.conftest import attack
+from tests.hostile.conftest import Attack, attacked
 from tests.sandboxes import Sandboxes, docker, snapshot
-
-__all__ = ["act", "attack", "daemon", "guarded", "sandboxes"]
 
 PROGRAMS = Path(__file__).parents[1] / "rooms/programs"
 SUFFIX = {"python": "py", "javascript": "js", "java": "java", "go": "go", "cpp": "cpp", "rust": "rs"}
@@ -54,10 +52,12 @@ def daemon() -> Iterator[Daemon]:
 class Contained(Sandboxes):
     """Containers: a language of which there is no image is skipped; one that is there must be offered."""
 
-    def _shelf(self, language: Language, version: str = "*") -> Shelf | None:
-        found = super()._shelf(language, version)
-        if found is None and not self.engine.support(SUPPORT[language]()).discover():  # type: ignore[attr-defined]
-            pytest.skip(f"NO IMAGE OF {language} HERE, of today's sources: make images NAMES={language}")
+    def _shelf(self, language: Language, version: str = "*", variant: str = "") -> Shelf | None:
+        found = super()._shelf(language, version, variant)
+        if found is None:
+            there = self._of_engine(SUPPORT[language]()).discover()
+            if not any(each.variant == variant for each in there):
+                pytest.skip(f"NO IMAGE OF {language} {variant} HERE, of today's sources: make images NAMES={language}")
         assert found is not None, f"{language} {version} is in an image and is not offered; the log says why"
         return found
 
@@ -107,5 +107,15 @@ def act(sandboxes: Sandboxes) -> Callable[..., Result]:
     def do(language: Language | str, action: str, **fields: Any) -> Result:
         code = (PROGRAMS / f"actions.{SUFFIX[language]}").read_text()
         return sandboxes.run(language, code, args=(action,), **fields)
+
+    return do
+
+
+@pytest.fixture
+def attack(sandboxes: Sandboxes) -> Attack:
+    """As that of ``tests/hostile``, without another program after each: two containers share nothing to begin with."""
+
+    def do(code: str | None, language: str = "python", **fields: Any) -> Result:
+        return attacked(sandboxes, code, language, fields)
 
     return do

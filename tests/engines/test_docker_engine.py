@@ -20,6 +20,8 @@ from jobs.languages import Language
 from jobs.limits import DEFAULTS, MIB
 from runner.engine import Order, PlacedFile
 from runner.engines.docker.engine import OWNER, DockerEngine, started
+from runner.engines.docker.kernels import ITS_OWN
+from runner.engines.fork.sandbox import INSIST_S
 from runner.languages.contract import ENVIRONMENT, Installation, Room
 from runner.languages.python import Python
 from yurt import SyncClient
@@ -232,6 +234,71 @@ def test_a_whole_network_runs_programs_in_containers(daemon: Daemon, tmp_path: P
             network.terminate()
             assert network.wait(120) == 0
     assert daemon.docker("ps", "--quiet") == ""
+
+
+AT_PROCESS_1 = """
+import ctypes, fcntl, os, resource, signal, socket, time
+def refused(call, *args):
+    try: call(*args)
+    except OSError as error: return error.errno == 1
+for number in (signal.SIGALRM, signal.SIGPWR, signal.SIGTERM, signal.SIGSTOP):
+    print(refused(os.kill, 1, number), end=" ")
+libc = ctypes.CDLL(None, use_errno=True)
+for number, *rest in ((200, 14), (234, 1, 14), (129, 14, 0)):  # tkill, tgkill, rt_sigqueueinfo
+    print(libc.syscall(number, 1, *rest), ctypes.get_errno(), end=" ")
+print(refused(os.pidfd_open, 1), refused(resource.prlimit, 1, resource.RLIMIT_CPU, (0, 0)), end=" ")
+print(refused(os.setpriority, os.PRIO_PROCESS, 1, 19), refused(os.sched_setscheduler, 1, 3, os.sched_param(0)))
+ours, theirs = socket.socketpair()
+fcntl.fcntl(ours, fcntl.F_SETOWN, 1)
+fcntl.fcntl(ours, fcntl.F_SETSIG, signal.SIGALRM)
+fcntl.fcntl(ours, fcntl.F_SETFL, os.O_ASYNC)
+theirs.send(b"a signal by another way")
+time.sleep(.2)
+print("still here", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of calls are those of x86-64")
+async def test_a_program_can_do_nothing_to_process_1(engine: DockerEngine, python: Installation) -> None:
+    """It has the same user; but its end, its limits and its rank are not the program's to change, nor its clock to set."""
+    sandbox = await engine.pitch(python, Room.RUN)
+    outcome = await sandbox.run(order(AT_PROCESS_1), nothing)
+    assert outcome.stdout.decode().splitlines() == [
+        "True True True True -1 1 -1 1 -1 1 True True True True",
+        "still here",
+    ], outcome.stderr
+    assert (outcome.exit_code, outcome.ran_out_of_wall) == (0, False)
+
+
+async def test_time_that_is_over_is_told_by_process_1(engine: DockerEngine, python: Installation) -> None:
+    """Before our own second look: the daemon is not asked to do anything."""
+    sandbox = await engine.pitch(python, Room.RUN)
+    outcome = await sandbox.run(order("while True: pass", wall_s=0.5), nothing)
+    assert (outcome.signal, outcome.ran_out_of_wall) == (9, True)
+    assert 500 <= outcome.wall_ms < 500 + 1000 * INSIST_S
+
+
+async def test_a_container_with_a_kernel_of_its_own_is_bounded_by_the_daemon(
+    engine: DockerEngine, python: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Played with runc: nothing is signalled or bounded by us, and verdicts are the same."""
+    monkeypatch.setattr(engine, "_kernel", ITS_OWN)
+    sandbox = await engine.pitch(python, Room.RUN)
+    outcome = await sandbox.run(order("print('hello')"), nothing)
+    assert (outcome.exit_code, outcome.stdout) == (0, b"hello\n")
+    sandbox = await engine.pitch(python, Room.RUN)
+    outcome = await sandbox.run(order("x = [b'x' * (1 << 20) for _ in range(400)]"), nothing)
+    assert outcome.exit_code != 0 and outcome.memory_kills
+    sandbox = await engine.pitch(python, Room.RUN)
+    outcome = await sandbox.run(order("import time; time.sleep(60)", wall_s=0.3), nothing)
+    assert outcome.ran_out_of_wall
+    sandbox = await engine.pitch(python, Room.RUN)
+    heard = asyncio.Event()
+    program = "print('here', flush=True)\nimport time\ntime.sleep(60)"
+    running = asyncio.create_task(sandbox.run(order(program), lambda *_: heard.set()))
+    await asyncio.wait_for(heard.wait(), 10)
+    sandbox.stop()
+    assert (await asyncio.wait_for(running, 30)).cancelled
 
 
 async def _until_none(daemon: Daemon) -> None:

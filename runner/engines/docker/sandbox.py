@@ -40,6 +40,7 @@ WALL, CROWD = 1, 2
 FRAME = struct.Struct("<cI")
 KEYS, SIZE = b"k", b"s"
 OWN_PROCESSES = 1  #: process 1
+WATCH_S = 0.1
 BEHIND_S = 0.3  #: how long after process 1's clock ours ends the program
 TAIL_BYTES = 16 * 1024  #: of standard error, where a runtime says what it failed of
 DEAD_S = 15.0  #: the longest that a container may take to die once the daemon was told to kill it
@@ -198,6 +199,8 @@ class DockerSandbox(Generic[C]):
         self._timers.append(self._loop.call_later(order.wall_s + BEHIND_S, self._stop, "wall"))
         if order.limits.cpu_seconds < order.wall_s:
             self._timers.append(self._loop.call_later(order.limits.cpu_seconds, self._check_cpu))
+        if not self._kernel.is_ours:
+            self._timers.append(self._loop.call_later(WATCH_S, self._watch))
         streams = self.container.streams
         streams.write(protocol.pack_order({**plain(order), "bounds": (order.wall_s, self._kernel.look_s, self._most)}))
         if order.tty is None and order.stdin is not None:
@@ -242,10 +245,10 @@ class DockerSandbox(Generic[C]):
     async def _killed(self) -> None:
         """It ended without a word. Raises ``SandboxFault`` unless it is known why."""
         self._files = b""
-        for_memory = await self.container.was_killed_for_memory()
+        seen = self._last  # its control group went with it
+        for_memory = bool(seen and seen.memory_kills) or await self.container.was_killed_for_memory()
         if not for_memory and not self._stopped:
             raise SandboxFault("a container ended without a word")
-        seen = self._last  # its control group went with it
         self._reading = Reading(
             cpu_ms=seen.cpu_ms if seen else 0.0,
             memory_peak_bytes=self._order.memory_bytes if for_memory else seen.memory_peak_bytes if seen else 0,
@@ -278,6 +281,18 @@ class DockerSandbox(Generic[C]):
         """To process 1, which passes it on."""
         if not (self._kernel.is_ours and self.container.strike(number)):
             self._in_background(self.container.signal(number))
+
+    def _watch(self) -> None:
+        """A kernel that is made of processes here does not always notice that it lost one: the rest is ended then."""
+        try:
+            self._last = self.group.read()
+        except OSError:  # it is gone: its end is under way
+            return
+        if self._last.memory_kills and not self._over:
+            self._stopped = self._stopped or "memory"
+            self._insist()
+        else:
+            self._timers.append(self._loop.call_later(WATCH_S, self._watch))
 
     def _stop(self, why: str) -> None:
         if not self._stopped and not self._over:

@@ -260,7 +260,7 @@ print("still here", flush=True)
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of calls are those of x86-64")
 async def test_a_program_can_do_nothing_to_process_1(engine: DockerEngine, python: Installation) -> None:
-    """It has the same user; but its end, its limits and its rank are not the program's to change, nor its clock to set."""
+    """It has the same user; but its end, its limits, its rank and its clock are not the program's to change."""
     sandbox = await engine.pitch(python, Room.RUN)
     outcome = await sandbox.run(order(AT_PROCESS_1), nothing)
     assert outcome.stdout.decode().splitlines() == [

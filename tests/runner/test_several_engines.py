@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,16 +203,39 @@ async def test_without_root_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) 
         await app.make_engines(settings(), FLEET).start(Language)
 
 
-@pytest.mark.skipif(bool(missing()), reason=missing())
-async def test_a_docker_that_is_not_there_leaves_the_forked_languages(caplog: pytest.LogCaptureFixture) -> None:
-    engines = app.make_engines(settings(docker_url="unix:///nowhere/docker.sock"), FLEET)
+#: in a process of its own: an engine takes names of its process for itself
+WITHOUT_DOCKER = """
+import asyncio
+from jobs.engines import EngineName
+from jobs.languages import Language
+from jobs.region import Fleet
+from jobs.service import logs
+from runner import app
+from runner.settings import RunnerSettings
+
+async def main():
+    forked = ((Language.GO, EngineName.FORK),)
+    fleet = Fleet(name="all", languages=tuple(Language), engine=EngineName.DOCKER, engines=forked)
+    settings = RunnerSettings(nats_urls=(), slots=4, docker_url="unix:///nowhere/docker.sock")
+    engines = app.make_engines(settings, fleet)
     await engines.start(Language)
-    try:
-        assert engines.called(GO) == "fork"
-        assert "action=engine_off engine=docker languages=python,javascript,java,cpp,rust" in caplog.text
-        assert "no Docker daemon answers at unix:///nowhere/docker.sock; start dockerd" in caplog.text
-    finally:
-        await engines.close()
+    print(engines.called(Language.GO), engines.support(app.SUPPORT[Language.JAVA]()))
+    await engines.close()
+
+logs.set_up(role="runner")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_a_docker_that_is_not_there_leaves_the_forked_languages() -> None:
+    home = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DOCKER], cwd=home, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "fork None\n", done.stderr
+    assert "action=engine_off engine=docker languages=python,javascript,java,cpp,rust" in done.stderr
+    assert "no Docker daemon answers at unix:///nowhere/docker.sock; start dockerd" in done.stderr
 
 
 def settings(**changes: Any) -> RunnerSettings:

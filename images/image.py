@@ -97,6 +97,7 @@ def make(
 ) -> Made:
     """The archive of the image in *out*, with its bill of materials and its record. All of *locked* is in *pool*."""
     began = time.monotonic()
+    made_of = key(recipe, locked, ground.key)  # before anything is read: our sources may change meanwhile
     (out / f"{recipe.name}.json").unlink(missing_ok=True)
     root = work / recipe.name
     packages = [pool / pin.file for pin in sorted(locked) if not pin.toolchain]
@@ -129,7 +130,7 @@ def make(
         seconds=time.monotonic() - began,
         fresh=True,
     )
-    record = {"made_of": key(recipe, locked, ground.key), **{name: getattr(made, name) for name in _KEPT}}
+    record = {"made_of": made_of, **{name: getattr(made, name) for name in _KEPT}}
     (out / f"{recipe.name}.json").write_text(json.dumps(record))
     return made
 

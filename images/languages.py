@@ -13,6 +13,8 @@ import json
 import os
 import shutil
 import subprocess
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ import roots
 from recipes import Recipe
 
 BAKE_S = 1800.0
-_SCRATCH = ("tmp/", "root/", "proc/", "dev/", "var/", "run/")
+_SCRATCH = ("tmp/", "mnt", "root/", "proc/", "dev/", "var/", "run/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ def fill(
     say("preparing the language")
     roots.unpack([*packages, *toolchain], kitchen, None)
     roots.finish(kitchen, recipe)
-    labels, baked = _bake(kitchen, recipe)
+    labels, baked = _bake(kitchen, recipe, say)
     say("the image's own files")
     roots.unpack(packages, root, recipe)
     _take_over(kitchen, root, baked)
@@ -53,7 +55,7 @@ def fill(
     )
 
 
-def _bake(root: Path, recipe: Recipe) -> tuple[dict[str, str], list[str]]:
+def _bake(root: Path, recipe: Recipe, say: Callable[[str], None]) -> tuple[dict[str, str], list[str]]:
     """The image's labels, and the paths that baking made."""
     before = {str(path.relative_to(root)) for path in root.rglob("*")}
     sources = root / "sources"
@@ -61,7 +63,7 @@ def _bake(root: Path, recipe: Recipe) -> tuple[dict[str, str], list[str]]:
         target = sources / path.relative_to(ingredients.SOURCES)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    _run_inside(root, f"/usr/bin/python3.11 -I /sources/images/bake.py /sources {recipe.language}")
+    _run_inside(root, f"/usr/bin/python3.11 -I /sources/images/bake.py /sources {recipe.language}", say)
     labels = json.loads((root / "baked.json").read_text())
     (root / "baked.json").unlink()
     shutil.rmtree(sources)
@@ -69,9 +71,16 @@ def _bake(root: Path, recipe: Recipe) -> tuple[dict[str, str], list[str]]:
     return labels, sorted(name for name in after - before if not _is_scratch(name))
 
 
-def _run_inside(root: Path, command: str) -> None:
-    """In the root, in namespaces of its own, without a network."""
-    script = f'mount -t proc proc "{root}/proc" && mount --bind /dev "{root}/dev" && exec chroot "{root}" {command}'
+def _run_inside(root: Path, command: str, say: Callable[[str], None]) -> None:
+    """In the root, in namespaces of its own, without a network; at the same addresses each time, which compilers and
+    virtual machines write into what they make."""
+    (root / "mnt").mkdir(exist_ok=True)
+    steps = [
+        f'mount --bind "{root}" "{root}"',  # a mount point, so that what is made in a namespace can be made here too
+        f'mount -t proc proc "{root}/proc"',
+        f'mount --bind /dev "{root}/dev"',
+        f'exec setarch --addr-no-randomize chroot "{root}" {command}',
+    ]
     env = {
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME": "/root",
@@ -79,15 +88,21 @@ def _run_inside(root: Path, command: str) -> None:
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": str(layers.EPOCH),
     }
-    done = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "--propagation", "private", "sh", "-c", script],
-        env=env,
-        capture_output=True,
-        timeout=BAKE_S,
-        check=False,
-    )
-    if done.returncode:
-        raise OSError(f"baking ended with {done.returncode}: {(done.stderr or done.stdout)[-800:].decode()}")
+    words = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    with subprocess.Popen(
+        [*words, "sh", "-c", " && ".join(steps)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        deadline = threading.Timer(BAKE_S, process.kill)
+        deadline.start()
+        told: deque[str] = deque(maxlen=10)
+        for line in process.stdout:
+            told.append(line)
+            if line.startswith("  "):
+                say(line.strip())
+        deadline.cancel()
+    if process.returncode:
+        raise OSError(f"baking ended with {process.returncode}: {''.join(told).strip()[-800:]}")
 
 
 def _is_scratch(name: str) -> bool:

@@ -6,13 +6,12 @@ precompiled code are bound to the times of what they were made from.
 
 from __future__ import annotations
 
-import compileall
 import contextlib
 import fnmatch
 import os
-import py_compile
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -157,13 +156,12 @@ def _lay_process_one(root: Path) -> None:
 
 
 def _compile(root: Path) -> None:
-    """Bytecode that asks no file's time, for every Python source."""
-    for folder in (STDLIB, DEBIANS, inside.FOLDER.lstrip("/"), OURS.lstrip("/")):
-        if (root / folder).is_dir():
-            compileall.compile_dir(
-                str(root / folder),
-                stripdir=str(root),
-                prependdir="/",
-                quiet=2,
-                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-            )
+    """Bytecode for every Python source, made by a process that has seen nothing else (``bytecode.py``)."""
+    places = (STDLIB, DEBIANS, inside.FOLDER.lstrip("/"), OURS.lstrip("/"))
+    folders = [folder for folder in places if (root / folder).is_dir()]
+    subprocess.run(
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("bytecode.py")), str(root), *folders],
+        env={"PYTHONHASHSEED": "0"},
+        check=True,
+        capture_output=True,
+    )

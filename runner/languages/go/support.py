@@ -36,7 +36,7 @@ _ROOT = "/usr/local/go"
 _PREPARED = "/opt/go"
 _OBJECT = "/tmp/main.a"
 _NO_INDEX = "goindex=0"
-_RECIPE = "2"
+_RECIPE = "3"
 """Changes whenever ``prepare`` makes something else of the same toolchain."""
 
 _ENVIRONMENT = {
@@ -162,7 +162,7 @@ def whole_build(way: Whole, flags: tuple[str, ...], *, lang: str) -> Build:
     build = (
         *(f"{_ROOT}/bin/go", "build", "-C", f"./{way.root}" if way.root != "." else ".", "-o", native.PROGRAM),
         # refuses what is no program; nobody debugs what is run once
-        *("-buildmode=exe", "-ldflags=-s -w", *flags, way.target),
+        *("-buildmode=exe", "-ldflags=-s -w", f"-gcflags=std={toolchains.WITHOUT_DEBUGGING}", *flags, way.target),
     )
     return Build(
         commands=(manifest, build) if way.made_module else (build,),

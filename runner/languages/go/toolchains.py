@@ -15,6 +15,9 @@ from runner.languages.native import carry_out, output_of
 _ALONE = {"GOTOOLCHAIN": "local", "GOENV": "off", "GOFLAGS": "", "GOPROXY": "off", "GO111MODULE": "on"}
 """Go as it is installed: no other version fetched, no settings of the person's."""
 
+WITHOUT_DEBUGGING = "-dwarf=false"
+"""For the compiler of the standard library: programs are linked without what debuggers read. A quarter less to keep."""
+
 _USE_C = ("runtime/cgo", "os/user", "net")
 """What is another package where C is allowed. What stands on these is compiled when a program with C imports it."""
 
@@ -48,7 +51,7 @@ def compile_standard_library(toolchain: Toolchain, folder: Path, *, seen_at: str
     """
     cache = folder / "cache"
     line = "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"
-    listed = [str(toolchain.root / "bin/go"), "list", "-export", "-f", line]
+    listed = [str(toolchain.root / "bin/go"), "list", f"-gcflags=std={WITHOUT_DEBUGGING}", "-export", "-f", line]
     own = folder / "own"  # what else go writes, such as its telemetry
     env = {**_ALONE, "GOCACHE": str(cache), "GOPATH": str(own), "GOROOT": str(toolchain.root), "HOME": str(own)}
     report(f"go {toolchain.version}: compiling the standard library")

@@ -12,6 +12,7 @@ Where that cannot be done (no root, no ``unshare``), there are no archives, and 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import tempfile
 import zipfile
@@ -147,10 +148,12 @@ def _compile(installation: Installation, classes: Path, jar: Path) -> None:
     )
     if compiled.returncode != 0:
         raise OSError(f"what waits does not compile: {compiled.stderr.decode(errors='replace')[-400:]}")
-    with zipfile.ZipFile(jar, "w") as packed:
+    with zipfile.ZipFile(jar, "w") as packed:  # without times: the same classes are the same jar
         for file in sorted(classes.rglob("*.class")):
-            packed.write(file, file.relative_to(classes))
-        packed.write(_AHEAD / _TEXT, f"jvm/ahead/{_TEXT}")
+            packed.writestr(zipfile.ZipInfo(str(file.relative_to(classes))), file.read_bytes())
+        packed.writestr(zipfile.ZipInfo(f"jvm/ahead/{_TEXT}"), (_AHEAD / _TEXT).read_bytes())
+    if born := os.environ.get("SOURCE_DATE_EPOCH"):  # the time of everything in an image, which archives are bound to
+        os.utime(jar, (int(born), int(born)))
 
 
 def _train(installation: Installation, fresh: Path, report: Report) -> None:

@@ -48,10 +48,12 @@ def _prepared(support: Support, found: Installation, cache: Path) -> Installatio
         cpp = importlib.import_module("runner.languages.cpp.support")
         vars(cpp).update(_SETS=cpp._SETS[:2], _ASKED_FOR=cpp._ASKED_FOR[:1])
     installation = support.prepare(found, cache, report)
-    if found.language == "cpp":
-        again = support.prepare(found, cache.with_name("again"), report)
-        blank_what_is_never_set(Path(installation.mounts[-1].source), Path(again.mounts[-1].source))
-        shutil.rmtree(cache.with_name("again"))
+    if found.language == "cpp":  # once more, by the same names: their lengths show in what is made
+        made, aside = Path(installation.mounts[-1].source), cache.with_name("aside")
+        made.rename(aside)
+        support.prepare(found, cache, report)
+        blank_what_is_never_set(made, aside)
+        shutil.rmtree(aside)
     if found.language == "java" and not installation.details.get("archives"):
         raise SystemExit("no archives of classes could be made: without them each Java program starts slowly")
     if found.language == "go":
@@ -77,8 +79,8 @@ def blank_what_is_never_set(made: Path, again: Path) -> None:
                 file.write(one)
 
 
-def differing_words(one: bytes, other: bytes) -> list[int]:
-    """Where four bytes are not the same, as far as it is of interest: a few more than may be blanked, and no further."""
+def differing_words(one: bytes | bytearray, other: bytes) -> list[int]:
+    """Where four bytes are not the same; the search ends where there are more than may be blanked."""
     found: list[int] = []
     for block in range(0, len(one), BLOCK_BYTES):
         if one[block : block + BLOCK_BYTES] != other[block : block + BLOCK_BYTES]:

@@ -14,9 +14,11 @@ something, 3 a pinned package is no longer served, 4 Debian's archive is out of 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -79,8 +81,11 @@ def main() -> int:
         return _refuse(error, MISUSED)
     except debian.Unreachable as error:
         return _refuse(error, UNREACHABLE)
+    stopping = Stopping()
     with tempfile.TemporaryDirectory(prefix="images-", dir=asked.work) as work:
-        made, faults = _make_all(task, Path(work))
+        made, faults = _make_all(task, Path(work), stopping)
+    if stopping.by:
+        return _refuse("stopped; what was made is whole", 128 + stopping.by)
     if asked.load is not None:
         _load(made, asked.load)
     print(_table(made))
@@ -189,7 +194,23 @@ def _unpinned(all_of: Sequence[Recipe], pool: Path) -> dict[Recipe, tuple[Pin, .
 # -- making -------------------------------------------------------------------------------------------------------
 
 
-def _make_all(task: Task, work: Path) -> tuple[list[Made], dict[str, Exception]]:
+class Stopping:
+    """From now on an interrupt or a request to end ends what runs for us, and nothing more is begun."""
+
+    def __init__(self) -> None:
+        self.by = 0  #: the number of the signal
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _: object) -> None:
+        self.by = number
+        for threads in Path("/proc/self/task").glob("*/children"):
+            for process in threads.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
+
+
+def _make_all(task: Task, work: Path, stopping: Stopping) -> tuple[list[Made], dict[str, Exception]]:
     stale = [recipe for recipe in task.recipes if task.asked.twice or task.known(recipe) is None]
     if stale:
         _fetch(task, stale)
@@ -199,6 +220,8 @@ def _make_all(task: Task, work: Path) -> tuple[list[Made], dict[str, Exception]]
 
     def make(numbered: tuple[int, Recipe]) -> None:
         number, recipe = numbered
+        if stopping.by:
+            return
         try:
             made[recipe.name] = _make(task, grounds, recipe, f"[{number}/{len(task.recipes)}] {recipe.name}: ", work)
         except (OSError, subprocess.SubprocessError, ValueError, pins.Gone, debian.Unreachable) as fault:

@@ -318,10 +318,12 @@ hide(is_foreign.__code__)
 if not hidden():
     os.write(2, b"frames cannot be hidden in this interpreter\n")
     os._exit(1)
+config = int(os.environ.pop("ZYGOTE_CONFIG"))
+zygote.begin(config)
 rehearse_libraries(os.environ.pop("ZYGOTE_REHEARSAL", ""))
 rehearse()
 immortalise()
-zygote.main(int(os.environ.pop("ZYGOTE_CONFIG")), loaded=frozenset(sys.modules) - {"__main__"}, bare=BARE)
+zygote.main(config, loaded=frozenset(sys.modules) - {"__main__"}, bare=BARE)
 hide(sys._getframe().f_code)
 names, error = fresh_main(), None
 try:

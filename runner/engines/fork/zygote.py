@@ -269,6 +269,10 @@ LOADED: frozenset = frozenset()
 """The modules that were loaded before a program went on in this interpreter: they are not the program's."""
 
 
+def begin(config_fd):
+    """Called before anything is loaded; all is loaded in here, and forks share it."""
+
+
 def main(config_fd, loaded=frozenset(), bare=frozenset()):
     """Be a zygote. Returns only in an interpreter that goes on as a program.
 

@@ -1,10 +1,11 @@
 """Checkpoints of warmed runtimes: made once a machine, found again by what they were made from, removed when stale.
 
-Theory of operation. Process 1 is started from the image's files; it loads the language's interpreter, its libraries
-and itself, walks the road of a small program, says that it waits (``WAITS``), and reads. There it is checkpointed:
-before it has read its first word, so that nothing in a checkpoint is a secret, or has to do with a run. Every restore
-reads on from there: its configuration, with a mark of its own; then it forks the program, and what a fork draws anew
-is drawn anew.
+Theory of operation. Process 1 is started from the image's files. Where its language is an interpreter, it forks the
+program at once, and that loads the libraries and walks the road of a small program; then process 1 says that all is
+warm (``WAITS``), and reads. There both are checkpointed: before the first word was read, so that nothing in a
+checkpoint is a secret, or has to do with a run. A restore reads on from there, is told its configuration, with a mark
+of its own, and what was drawn by lot is drawn anew. So nothing large is ever forked, which would be a copy. Runtimes
+that cannot be made to draw anew (Node, the JVM) are not in a checkpoint: process 1 starts them after the restore.
 
 A checkpoint's *key* is the digest of all that it depends on: the image, runsc, this engine's files, the room's boot,
 the processor's features and the kernel's release. A folder with another key of the same installation is stale.
@@ -104,10 +105,15 @@ def stale(snapshot: Snapshot) -> list[Path]:
 
 def _key(runsc: Runsc, installation: Installation, boot: Boot, root: Path) -> str:
     found = hashlib.sha256()
-    words = [runsc.version, files.digest(), installation.details["image"], str(root), repr(boot), platform.release()]
+    words = [runsc.version, files.digest(), installation.details["image"], str(root), _kind(boot), platform.release()]
     for part in (*words, *runsc.flags, _features(), *(path.read_text() for path in sorted(_HERE.glob("*.py")))):
         found.update(part.encode() + b"\0")
     return found.hexdigest()[:16]
+
+
+def _kind(boot: Boot) -> str:
+    """What of a boot process 1 is started with."""
+    return repr((boot.argv, boot.rehearsal)) if boot.interpreter else "plain"
 
 
 def _features() -> str:

@@ -7,7 +7,7 @@ configuration with a mark of its own, and waits until it says that the program w
 of any container (``docker.sandbox``). Striking goes on in the background: a result does not wait for it.
 
 Rules
-1. A restore is told from another by what process 1 is told after it, and by what its fork draws anew.
+1. A restore is told from another by what process 1 is told after it, and by what its program draws anew then.
 2. No call waits without a deadline; what is in the background is awaited by ``close``, with one too.
 3. A runner's sandboxes are named by its process and when that started (``owners``): the next one ends what is left.
 """
@@ -77,13 +77,14 @@ class SnapshotEngine:
 
     async def add(self, installation: Installation, boots: tuple[Boot, ...]) -> None:
         """``SandboxFault`` where its snapshots are not there: ``prepare`` takes them."""
-        boots = beginning.with_cold(boots)
+        boots = _with_plain(boots)
         if any((installation.name, boot.interpreter) not in self._snapshots for boot in boots):
             raise SandboxFault(f"no snapshot of {installation.name} was taken")
         self._boots[installation.name] = boots
 
     async def pitch(self, installation: Installation, room: Room, *, cold: bool = False, tty: bool = False) -> Sandbox:
-        boot = beginning.chosen(self._boots[installation.name], room, cold=cold or tty)
+        fitting = (boot for boot in self._boots[installation.name] if boot.room == room)
+        boot = next(boot for boot in fitting if boot.argv is None or not (cold or tty))
         mark = secrets.token_bytes(16)
         snapshot = self._snapshots[installation.name, boot.interpreter]
         self._today(installation)
@@ -147,7 +148,7 @@ class SnapshotEngine:
         shop = Workshop(runsc=self._runsc, cache=self._cache / "snapshots", slot=self.slots.take())
         stale = archives.stale(images, (one for found in self._found.values() for _, one in found))
         try:
-            for boot in beginning.with_cold(tuple(support.boots(installation))):
+            for boot in _with_plain(tuple(support.boots(installation))):
                 made = partial(self._made, shop, root, installation, boot, report)
                 stale += checkpoints.stale(Snapshot(folder=self._keep(installation, made)))
         finally:
@@ -203,6 +204,11 @@ class SnapshotEngine:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _with_plain(boots: tuple[Boot, ...]) -> tuple[Boot, ...]:
+    """These, and for each room one that execs what it is told: the interpreter that waits has no terminal."""
+    return boots + tuple(Boot(room=room) for room in Room)
 
 
 async def started(*, program: str, images: Path, cache: Path) -> SnapshotEngine:

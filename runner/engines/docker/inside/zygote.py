@@ -57,6 +57,7 @@ BOUNDS = struct.Struct("<ddI")  #: seconds of wall time; how often to count proc
 TASKS, TASKS_AT = struct.Struct("<H"), 80  #: of the structure that sysinfo fills in
 FRAME = struct.Struct("<cI")  #: of a terminal's input: kind, length of what follows (of SIZE: rows << 16 | columns)
 KEYS, SIZE = b"k", b"s"
+PIPES = (0, -1), (-1, 1), (-1, 2)
 TICK_MS = 50
 
 LOADED: frozenset = frozenset()
@@ -95,43 +96,79 @@ class Resident(program.Program):  # type: ignore[misc]  # it lies beside this fi
 class Keeper:
     """Process 1. ``serve`` returns only in a program that goes on in here."""
 
-    def __init__(self, config):
-        self.config = config
-        self.mark = config["mark"]
+    def __init__(self):
         self.page = mmap.mmap(-1, program.PAGE_BYTES)
-        filter_bytes = bytes.fromhex(config["seccomp"])
-        self.filter = kernel.Filter(len(filter_bytes) // 8, filter_bytes)
+        self.hears, self.told = os.pipe()
         self.program = 0
         self.master = self.orders = -1
         self.deadline, self.most, self.why = 0.0, 0, 0
         self.sysinfo = ctypes.create_string_buffer(128)
 
-    def serve(self):
-        pipes = self._ends()
-        hears, told = os.pipe()
+    def begin(self):
+        """Fork the program before anything is loaded: only it will have much memory, and a copy of none of it.
+
+        Process 1 does not come back from here; the program does, and is told by ``await_start`` what it must know.
+        """
+        self.start, self.starts = os.pipe()
+        self.warm, self.warms = os.pipe()
         self.program = os.fork()
         if self.program == 0:
-            if self.config["interpreter"]:
-                name = self.config["shown"]
-                show_as([name, "main.py"], self.config["env"])
-                kernel.libc.prctl(kernel.PR_SET_NAME, name.encode(), 0, 0, 0)
-            config = {"uid_base": 0, "shown": self.config["shown"]}
-            return Resident(config, self.filter, self.config["boot"], pipes, self.page, told).serve()
-        os.close(told)
+            return
+        for fd in (self.start, self.warms):
+            os.close(fd)
+        if os.read(self.warm, 1):
+            os.close(self.warm)
+            write_all(1, WAITS)
+            self.serve(program.read_order())
+        os._exit(1)
+
+    def await_start(self):
+        """In the program, which is warm: what it must know."""
+        os.write(self.warms, b"w")
+        for fd in (self.warm, self.warms, self.starts):
+            os.close(fd)
+        with os.fdopen(self.start, "rb") as file:
+            config = marshal.loads(file.read())
+        if "random" in sys.modules:
+            sys.modules["random"].seed()  # the seed that it has is in the snapshot
+        return config
+
+    def serve(self, config):
+        self.config, self.mark = config, config["mark"]
+        pipes = self._ends()
+        if not self.program:
+            self.program = os.fork()
+            if self.program == 0:
+                return self.become(config, pipes)
+        else:
+            write_all(self.starts, marshal.dumps({**config, "mark": b""}, 2))
+            os.close(self.starts)
+        os.close(self.told)
         self._keep(pipes)
         if self.master >= 0:
             self._pass_order()
-        self._bound(os.read(hears, BOUNDS.size))
+        self._bound(os.read(self.hears, BOUNDS.size))
         self._end(self._relay() if self.master >= 0 else self._await())
         signal.signal(signal.SIGALRM, _leave)
         signal.alarm(LEFT_S)
         while True:
             signal.pause()
 
+    def become(self, config, pipes):
+        """In the program: go on as it."""
+        if config["interpreter"]:
+            name = config["shown"]
+            show_as([name, "main.py"], config["env"])
+            kernel.libc.prctl(kernel.PR_SET_NAME, name.encode(), 0, 0, 0)
+        filter_bytes = bytes.fromhex(config["seccomp"])
+        seccomp = kernel.Filter(len(filter_bytes) // 8, filter_bytes)
+        own = {"uid_base": 0, "shown": config["shown"]}
+        return Resident(own, seccomp, config["boot"], pipes, self.page, self.told).serve()
+
     def _ends(self):
         """What the program has as its three descriptors; with a terminal, its order comes by a pipe of its own."""
         if not self.config["tty"]:
-            return (0, -1), (-1, 1), (-1, 2)
+            return PIPES
         self.master, slave = os.openpty()
         read, self.orders = os.pipe()
         return (read, -1), (-1, slave), (-1, slave)
@@ -301,10 +338,20 @@ def write_all(fd, data):
         view = view[os.write(fd, view) :]
 
 
-def main(says_that_it_waits, loaded=frozenset(), bare=frozenset()):
+KEEPERS: list = []
+"""Where the program was forked at the very beginning, in it: its keeper's side of things."""
+
+
+def begin(for_snapshot):
+    """Called before anything is loaded. *for_snapshot*: say when all is, and read nothing before that."""
+    if for_snapshot:
+        KEEPERS.append(Keeper())
+        KEEPERS[0].begin()
+
+
+def main(for_snapshot, loaded=frozenset(), bare=frozenset()):
     """Keep one program. Returns only in an interpreter that goes on as it.
 
-    *says_that_it_waits*: all is loaded, and nothing was read yet: for an engine that takes a snapshot of it then.
     *loaded*: what it has loaded so far; *bare*: what it loads by itself; neither where no program goes on in here.
     """
     global LOADED
@@ -317,9 +364,12 @@ def main(says_that_it_waits, loaded=frozenset(), bare=frozenset()):
     gc.collect()
     gc.freeze()
     ctypes.set_errno(0)
-    if says_that_it_waits:
+    if KEEPERS:
+        KEEPERS[0].become(KEEPERS[0].await_start(), PIPES)
+        return
+    if for_snapshot:
         write_all(1, WAITS)
-    Keeper(program.read_order()).serve()
+    Keeper().serve(program.read_order())
 
 
 if __name__ == "__main__":

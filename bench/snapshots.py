@@ -141,7 +141,12 @@ def _figures(installation: Installation, times: Times, took_s: float) -> list[Fi
         ),
         Figure(what="  p90", value=percentile(times.restored, 90), unit="ms"),
         Figure(
-            what="  its CPU", value=median(times.restored_cpu), unit="ms", floor=median(times.cold_cpu), floor_is="cold"
+            what="  its CPU",
+            value=median(times.restored_cpu),
+            unit="ms",
+            floor=median(times.cold_cpu),
+            floor_is="cold",
+            targets=targets,
         ),
         Figure(what="  then hello, p50", value=median(times.hello), unit="ms", **cold),
         Figure(what="  memory of one that waits", value=median(times.held_mb), unit="MB"),

@@ -28,6 +28,7 @@ BENCHES = (
     "hello",
     "first_byte",
     "languages",
+    "variants",
     "warm_memory",
     "sustained",
     "fan_out",

@@ -124,6 +124,13 @@ def executable(pid: int) -> str:
     return ""
 
 
+def has_mapped(pid: int, words: str) -> bool:
+    """Whether it has a file mapped whose path holds *words*."""
+    with contextlib.suppress(OSError):
+        return words in (PROC / str(pid) / "maps").read_text()
+    return False
+
+
 def state(pid: int) -> str:
     """One letter, ``Z`` for a zombie; empty when it is gone."""
     with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from bench.processes import MIB
 NEEDS_PROCESSES = True
 
 TARGETS: dict[str, tuple[Target, ...]] = {"python": (at_most(1.5),)}
+OWN: dict[str, tuple[Target, ...]] = {"python, data": (at_most(6),)}  #: beside the zygote's, which all share
 
 
 async def run(arena: Arena) -> Outcome:
@@ -46,6 +47,8 @@ def _kind(pids: list[int], python: str, newest: str) -> str:
     """What waits in a sandbox, by the program of its first process: what starts a runtime ahead stays beside it."""
     path = processes.executable(min(pids))
     name = path.rpartition("/")[2]
+    if processes.has_mapped(max(pids), "/numpy/"):
+        return "python, data"
     if path and _same(path, python):
         return newest
     return f"{name} (older, or a compiler's room)" if name.startswith("python") else name or "gone"
@@ -67,7 +70,10 @@ def _figures(runner: int, kind: str, of_slots: list[list[int]], numbers: list[in
             targets=TARGETS["python"] if is_newest else (),
         ),
         Figure(
-            what="  its own alone", value=median(sum(one.private for one in each) for each in sums) / MIB, unit="MB"
+            what="  its own alone",
+            value=median(sum(one.private for one in each) for each in sums) / MIB,
+            unit="MB",
+            targets=OWN.get(kind, ()),
         ),
         Figure(what="  charged to its group", value=charged, unit="MB"),
         Figure(what="  of that the kernel's", value=kernel, unit="MB"),

@@ -18,6 +18,7 @@ class Piece:
     stdin: str = ""  #: a file beside it
     timeout_s: float = 10.0
     memory_mb: int = 256
+    variant: str = ""  #: left out where it is not installed
 
     @property
     def code(self) -> str:
@@ -40,4 +41,5 @@ PIECES = (
     Piece(file="crash.cpp", shows="ended by a signal", verdict="signalled"),
     Piece(file="forever.go", shows="a time limit of 2 s", verdict="time_limit", timeout_s=2),
     Piece(file="hungry.js", shows="a memory limit of 128 MB", verdict="memory_limit", memory_mb=128),
+    Piece(file="rain.py", shows="pandas and matplotlib, loaded before it came", variant="data"),
 )

@@ -16,7 +16,7 @@ from runner.engines.fork.sandbox import rlimits
 from runner.languages.contract import ENVIRONMENT, Boot, Installation, Room
 
 PROCESS_1 = 1  #: it has the program's user, so what may not be done to it is refused to the program by our filter
-READY_S = 15.0
+READY_S = 60.0  #: a variant imports its libraries in it
 BOOT_S = 0.8  #: how long a runtime that was exec'd ahead may take until it waits
 MOST_SAID = 65536
 

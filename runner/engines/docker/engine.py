@@ -122,6 +122,8 @@ class DockerEngine:
             container.streams.write(protocol.pack_order(told))
             await beginning.ready(container.streams, mark)
             group = _group(container)
+            if boot.rehearsal:  # libraries that were loaded ahead are no program's memory
+                group.ground_bytes = group.held_bytes()
         except BaseException:
             self._later(self._delete(container))
             raise

@@ -35,6 +35,7 @@ import gc
 import os
 
 import program
+import settle
 import zygote
 
 MAIN = "/workspace/main.py"
@@ -259,6 +260,7 @@ def rehearse_libraries(path):
         return
     import shutil
 
+    settle.reserve()
     home = os.environ["HOME"]
     before = set(os.listdir(home))
     shutil.copytree(os.path.join(os.path.dirname(path), "home"), home, dirs_exist_ok=True)
@@ -270,6 +272,7 @@ def rehearse_libraries(path):
         program.AFRESH.append(names["afresh"])
     for name in set(os.listdir(home)) - before:
         shutil.rmtree(os.path.join(home, name))
+    settle.release()
 
 
 CODE_PARTS = ("co_consts", "co_names", "co_name", "co_qualname", "co_filename", "co_linetable", "co_exceptiontable")

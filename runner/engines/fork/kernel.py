@@ -24,8 +24,6 @@ PR_SET_MM_MAP = 14
 SYS_PIDFD_OPEN, SYS_CLOSE_RANGE = 434, 436
 SYS_CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, 126)
 LAST_CAP = 40
-MADV_COLLAPSE = 25
-HUGE = 2 << 20
 SIOCGSKNS, SIOCGIFFLAGS, SIOCSIFFLAGS = 0x894C, 0x8913, 0x8914
 IFF_UP = 1
 TIOCSCTTY, TIOCSWINSZ, TIOCSPTLCK, TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
@@ -68,21 +66,6 @@ def drop_capabilities():
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     header = struct.pack("<Ii", 0x20080522, 0)
     check(libc.syscall(SYS_CAPSET, header, bytes(24)), "capset")
-
-
-def gather(proc_fd):
-    """This process's memory in huge pages, where the kernel can: then a fork copies few entries, and its end drops few.
-
-    Who writes to one has a small page of its own, as ever.
-    """
-    with open(os.open("self/maps", os.O_RDONLY, dir_fd=proc_fd), "rb") as maps:
-        lines = maps.read().split(b"\n")
-    for words in map(bytes.split, lines):
-        if len(words) in (5, 6) and words[1] == b"rw-p" and words[4] == b"0":
-            start, end = (int(each, 16) for each in words[0].split(b"-"))
-            start, end = -(-start // HUGE) * HUGE, end // HUGE * HUGE
-            for address in range(start, end, HUGE):
-                libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(HUGE), MADV_COLLAPSE)
 
 
 class Filter(ctypes.Structure):

@@ -76,7 +76,16 @@ FILES = {
     "sys/devices/system/cpu/possible": "0\n",
     "sys/devices/system/cpu/present": "0\n",
 }
-ZYGOTE_FILES = ("protocol.py", "kernel.py", "program.py", "bring_back.py", "shown.py", "zygote.py", "goes_on.py")
+ZYGOTE_FILES = (
+    "protocol.py",
+    "kernel.py",
+    "program.py",
+    "bring_back.py",
+    "shown.py",
+    "settle.py",
+    "zygote.py",
+    "goes_on.py",
+)
 COPIES = ("etc/ld.so.cache", "etc/ld.so.conf", "etc/os-release", "etc/mime.types")
 
 

@@ -39,6 +39,7 @@ import bring_back
 import kernel
 import program
 import protocol
+import settle
 import shown
 
 REAPER = "/workspace/reaper"  #: each sandbox mounts its own /workspace over it
@@ -292,12 +293,12 @@ def main(config_fd, loaded=frozenset(), bare=frozenset()):
     if config["interpreter"]:
         shown.show_as([config["shown"], "main.py"], config["env"], config["proc_fd"])
         kernel.check(kernel.libc.prctl(kernel.PR_SET_NAME, config["shown"].encode(), 0, 0, 0), "prctl")
-        for module in ("zygote", "program", "bring_back", "kernel", "protocol", "shown"):
+        for module in ("zygote", "program", "bring_back", "kernel", "protocol", "settle", "shown"):
             sys.modules.pop(module, None)
         sys.path_importer_cache.pop("/workspace", None)
         compile("[None for _ in ()]", "<warm>", "eval")  # a first compile() costs a fork 1.6 ms
     gc.collect()
     gc.freeze()
     if config["rehearsal"]:
-        kernel.gather(config["proc_fd"])
+        settle.settle(config["proc_fd"])
     Zygote(config).serve()

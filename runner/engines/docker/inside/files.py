@@ -8,7 +8,7 @@ from pathlib import Path
 FOLDER = "/usr/libexec/rooms"  #: where they lie in an image
 _HERE = Path(__file__).parent
 _FORK = _HERE.parents[1] / "fork"
-_SHARED = ("protocol.py", "kernel.py", "program.py", "bring_back.py", "shown.py", "goes_on.py")
+_SHARED = ("protocol.py", "kernel.py", "program.py", "bring_back.py", "shown.py", "settle.py", "goes_on.py")
 
 
 def contents() -> dict[str, bytes]:

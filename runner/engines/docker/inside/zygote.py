@@ -357,7 +357,7 @@ def main(for_snapshot, loaded=frozenset(), bare=frozenset()):
     global LOADED
     LOADED, program.BARE = loaded, bare
     if loaded:
-        for module in ("zygote", "program", "bring_back", "kernel", "protocol", "shown"):
+        for module in ("zygote", "program", "bring_back", "kernel", "protocol", "settle", "shown"):
             sys.modules.pop(module, None)
         sys.path_importer_cache.pop(os.path.dirname(__file__), None)
         compile("[None for _ in ()]", "<warm>", "eval")  # a first compile() costs a fork 1.6 ms

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -70,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     chosen = [name for name in BENCHES if name in options.benches or not options.benches]
     try:
         outcomes = uvloop.run(_measure(chosen, options))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("\nbench: stopped", file=sys.stderr)
         return 130
     except (NoNetwork, YurtError, OSError) as error:
@@ -80,6 +82,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _measure(chosen: Sequence[str], options: argparse.Namespace) -> dict[str, Outcome]:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # what was started ends with us
     now = datetime.now(UTC)
     outcomes: dict[str, Outcome] = {}
     async with network(options.url, options.data) as one:

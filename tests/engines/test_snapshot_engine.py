@@ -142,14 +142,14 @@ async def test_a_snapshot_is_found_again_and_made_anew_when_it_is_stale(gvisor: 
     second = await started(program=gvisor, images=ARCHIVES, cache=cache)
     await added(second, told.append)
     assert told == []
-    known = set((cache / "snapshots").glob("python-*"))
+    known = set((cache / "snapshots").glob(f"{python.name}-[ip]*"))
     archive = next(each for one, each in second._found[python.language] if not one.variant)
     second._found = {python.language: [(replace(python, details={**python.details, "image": "sha256:other"}), archive)]}
     try:
         await second.remove(python)
         await added(second, told.append)
         assert len(told) == 2
-        assert not known & set((cache / "snapshots").glob("python-*"))
+        assert not known & set((cache / "snapshots").glob(f"{python.name}-[ip]*"))
     finally:
         await second.close()
 

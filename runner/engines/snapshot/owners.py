@@ -29,16 +29,18 @@ def name() -> str:
 
 
 def reap(running: Path) -> list[str]:
-    """End and remove what runners that are gone have left under *running*; their names."""
-    gone = [folder for folder in running.glob("*-*") if _is_gone(folder.name)]
-    for folder in gone:
-        _, bases = cgroups.find(Path("/proc/self/mounts").read_text())
-        for members in bases[0].glob(f"{PREFIX}{folder.name}/slot-*/cgroup.procs"):
+    """End and remove what runners that are gone have left, with folders under *running* or without; their names."""
+    _, bases = cgroups.find(Path("/proc/self/mounts").read_text())
+    folders = [folder.name for folder in running.glob("*-*")]
+    groups = [group.name.removeprefix(PREFIX) for base in bases for group in base.glob(f"{PREFIX}*")]
+    gone = [name for name in dict.fromkeys((*folders, *groups)) if _is_gone(name)]
+    for name in gone:
+        for members in bases[0].glob(f"{PREFIX}{name}/slot-*/cgroup.procs"):
             end(members)
         for base in bases:
-            cgroups.remove(base / f"{PREFIX}{folder.name}")
-        forget(folder)
-    return [folder.name for folder in gone]
+            cgroups.remove(base / f"{PREFIX}{name}")
+        forget(running / name)
+    return gone
 
 
 def forget(folder: Path) -> None:

@@ -10,13 +10,13 @@ from collections import defaultdict
 
 from bench import processes
 from bench.arena import Arena
-from bench.figures import Figure, Outcome, Target, at_most, median
+from bench.figures import Figure, Outcome, at_most, median
 from bench.processes import MIB
 
 NEEDS_PROCESSES = True
 
-TARGETS: dict[str, tuple[Target, ...]] = {"python": (at_most(1.5),)}
-OWN: dict[str, tuple[Target, ...]] = {"python, data": (at_most(6),)}  #: beside the zygote's, which all share
+NEWEST = (at_most(1.5),)
+DATA = "python, data"
 
 
 async def run(arena: Arena) -> Outcome:
@@ -48,7 +48,7 @@ def _kind(pids: list[int], python: str, newest: str) -> str:
     path = processes.executable(min(pids))
     name = path.rpartition("/")[2]
     if processes.has_mapped(max(pids), "/numpy/"):
-        return "python, data"
+        return DATA
     if path and _same(path, python):
         return newest
     return f"{name} (older, or a compiler's room)" if name.startswith("python") else name or "gone"
@@ -67,13 +67,12 @@ def _figures(runner: int, kind: str, of_slots: list[list[int]], numbers: list[in
             what=f"{kind}: PSS, median of {len(numbers)}",
             value=median(sum(one.pss for one in each) for each in sums) / MIB,
             unit="MB",
-            targets=TARGETS["python"] if is_newest else (),
+            targets=NEWEST if is_newest else (at_most(6),) if kind == DATA else (),
         ),
         Figure(
             what="  its own alone",
             value=median(sum(one.private for one in each) for each in sums) / MIB,
             unit="MB",
-            targets=OWN.get(kind, ()),
         ),
         Figure(what="  charged to its group", value=charged, unit="MB"),
         Figure(what="  of that the kernel's", value=kernel, unit="MB"),

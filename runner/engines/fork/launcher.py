@@ -106,11 +106,11 @@ def main() -> None:
 
 
 def hear_all_signals() -> None:
-    """What started us may ignore signals, which forks and exec inherit: a shell does so with what it puts behind (``&``),
+    """What started us may ignore signals, and that is inherited: a shell does so with what it puts behind (``&``),
     nohup too, and make's spawn with the two that the C library keeps to itself: only the system call sets those back."""
-    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # which every interpreter ignores
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    for known in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # which every interpreter ignores
+        if signal.getsignal(known) == signal.SIG_IGN:
+            signal.signal(known, signal.SIG_DFL)
     rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
     for number in (32, 33):
         kernel.libc.syscall(rt_sigaction, number, bytes(32), None, 8)

@@ -107,7 +107,7 @@ def main() -> None:
 
 def hear_all_signals() -> None:
     """What started us may ignore signals, and that is inherited: a shell does so with what it puts behind (``&``),
-    nohup too, and make's spawn with the two that the C library keeps to itself: only the system call sets those back."""
+    nohup too, and make's spawn with the two that the C library keeps to itself: only the system call mends those."""
     for known in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # which every interpreter ignores
         if signal.getsignal(known) == signal.SIG_IGN:
             signal.signal(known, signal.SIG_DFL)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bench.daemon import Daemon
+from runner.engines.docker.engine import OWNER
 
 IMAGES_S = 1800.0
 SOURCES = Path(__file__).resolve().parents[2]
@@ -46,3 +50,20 @@ def archive(name: str) -> Path:
 def _make(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SOURCES / "images/make_images.py"), name, "--out", str(ARCHIVES), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=IMAGES_S)
+
+
+def ours(daemon: Daemon) -> list[str]:
+    """The ids of this process's containers, running or not."""
+    return [container for container, is_ours in _owned(daemon) if is_ours]
+
+
+def others(daemon: Daemon) -> list[str]:
+    """Those of other processes, such as a runner that this one started."""
+    return [container for container, is_ours in _owned(daemon) if not is_ours]
+
+
+def _owned(daemon: Daemon) -> list[tuple[str, bool]]:
+    told = daemon.docker("ps", "--all", "--no-trunc", "--format", f'{{{{.ID}}}} {{{{.Label "{OWNER}"}}}}')
+    lines = [line.partition(" ") for line in told.splitlines()]
+    mine = f"{socket.gethostname()} {os.getpid()} "
+    return [(container, owner.startswith(mine)) for container, _, owner in lines if owner]

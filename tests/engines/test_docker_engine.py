@@ -24,6 +24,7 @@ from runner.engines.docker.kernels import ITS_OWN
 from runner.engines.fork.sandbox import INSIST_S
 from runner.languages.contract import ENVIRONMENT, Installation, Room
 from runner.languages.python import Python
+from tests.engines.daemon import others, ours
 from yurt import SyncClient
 
 GONE_S = 30.0
@@ -57,16 +58,9 @@ async def engine(daemon: Daemon, tmp_path: Path) -> AsyncIterator[DockerEngine]:
 async def python(engine: DockerEngine) -> Installation:
     """Python, as the image holds it, added to the engine."""
     support = engine.support(Python())
-    (installation,) = support.discover()
+    installation = next(one for one in support.discover() if not one.variant)
     await engine.add(installation, tuple(support.boots(installation)))
     return installation
-
-
-def ours(daemon: Daemon) -> list[str]:
-    """The ids of this process's containers, running or not."""
-    mine = f"label={OWNER}={socket.gethostname()} {os.getpid()} "
-    told = daemon.docker("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Labels}}")
-    return [line.split()[0] for line in told.splitlines() if mine.partition("=")[2] in line]
 
 
 async def test_a_container_is_given_no_network_no_rights_and_bounds(
@@ -233,7 +227,7 @@ def test_a_whole_network_runs_programs_in_containers(daemon: Daemon, tmp_path: P
         finally:
             network.terminate()
             assert network.wait(120) == 0
-    assert daemon.docker("ps", "--quiet") == ""
+    assert others(daemon) == []
 
 
 AT_PROCESS_1 = """

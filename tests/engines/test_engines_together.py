@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.daemon import Daemon
 from jobs.engines import EngineName
+from tests.engines.daemon import others
 from yurt import SyncClient
 
 END_S = 120
@@ -45,4 +46,4 @@ def test_a_language_in_containers_runs_beside_one_that_is_forked(daemon: Daemon,
     assert (script["stdout"], script["engine"]) == ("42\n", EngineName.FORK)
     assert offered == {"python": ["docker-runc"], "javascript": ["fork"]}
     assert "engine snapshot cannot be had: " in log.read_text()
-    assert daemon.docker("ps", "--quiet", "--filter", "label=yurt.owner") == ""
+    assert others(daemon) == []

@@ -14,6 +14,7 @@ from typing import Any
 from bench.figures import Figure, Outcome, Sense
 
 OUT = Path(__file__).parent / "out"
+ROW_INCHES = 0.21  #: of the picture, for a figure's bar and its name
 
 
 def machine() -> dict[str, Any]:
@@ -70,7 +71,8 @@ def draw(outcomes: Mapping[str, Outcome], file: Path) -> bool:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    picture, (left, right) = pyplot.subplots(1, 2, figsize=(15, 6), layout="constrained")
+    height = max(6.0, ROW_INCHES * len(ratios))
+    picture, (left, right) = pyplot.subplots(1, 2, figsize=(15, height), layout="constrained")
     _draw_ratios(left, ratios)
     _draw_series(right, series)
     picture.savefig(file, dpi=110)

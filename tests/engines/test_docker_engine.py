@@ -10,41 +10,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.daemon import Daemon
 from jobs.errors import ConfigFault, SandboxFault
 from jobs.languages import Language
-from jobs.limits import DEFAULTS, MIB
-from runner.engine import Order, PlacedFile
+from jobs.limits import MIB
 from runner.engines.docker.engine import OWNER, DockerEngine, started
 from runner.engines.docker.kernels import ITS_OWN
 from runner.engines.fork.sandbox import INSIST_S
-from runner.languages.contract import ENVIRONMENT, Installation, Room
+from runner.languages.contract import Installation, Room
 from runner.languages.python import Python
 from tests.engines.daemon import others, ours
+from tests.engines.orders import nothing, order
 from yurt import SyncClient
 
 GONE_S = 30.0
-
-
-def order(code: str, *, stdin: bytes | None = b"", wall_s: float = 10.0) -> Order:
-    return Order(
-        files=(PlacedFile(path="/workspace/main.py", content=code.encode()),),
-        goes_on=True,
-        env=ENVIRONMENT,
-        stdin=stdin,
-        wall_s=wall_s,
-        memory_bytes=256 * MIB,
-        limits=DEFAULTS,
-        output_bytes=MIB,
-    )
-
-
-def nothing(*_: Any) -> None:
-    """No listener."""
 
 
 @pytest.fixture

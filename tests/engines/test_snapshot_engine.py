@@ -13,40 +13,21 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jobs.errors import ConfigFault, SandboxFault
-from jobs.limits import DEFAULTS, MIB
 from jobs.states import Verdict
-from runner.engine import Order, PlacedFile
 from runner.engines.snapshot import archives, owners
 from runner.engines.snapshot.engine import RUNNING, SnapshotEngine, problem_of, started
-from runner.languages.contract import ENVIRONMENT, Installation, Room
+from runner.languages.contract import Installation, Room
 from runner.languages.python import Python
 from tests.engines.daemon import ARCHIVES
+from tests.engines.orders import nothing, order
 from tests.sandboxes import Sandboxes
 from tests.waiting import eventually
 
 GROUPS = Path("/sys/fs/cgroup")
-
-
-def order(code: str, *, stdin: bytes | None = b"", wall_s: float = 10.0) -> Order:
-    return Order(
-        files=(PlacedFile(path="/workspace/main.py", content=code.encode()),),
-        goes_on=True,
-        env=ENVIRONMENT,
-        stdin=stdin,
-        wall_s=wall_s,
-        memory_bytes=256 * MIB,
-        limits=DEFAULTS,
-        output_bytes=MIB,
-    )
-
-
-def nothing(*_: Any) -> None:
-    """No listener."""
 
 
 @pytest.fixture(scope="module")

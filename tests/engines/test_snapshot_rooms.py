@@ -7,10 +7,11 @@ from jobs.languages import Language
 from jobs.states import Verdict
 from jobs.submission import Terminal
 from runner.execute import Execution
+from tests.engines.house import is_furnished
 from tests.rooms.test_outputs import *  # noqa: F403  # all of them, and those that will be
 from tests.rooms.test_terminal import *  # noqa: F403
 from tests.rooms.test_the_room import *  # noqa: F403
-from tests.rooms.test_the_room import EVERY_LANGUAGE, HOUSE, NETWORK, Act, _report
+from tests.rooms.test_the_room import EVERY_LANGUAGE, NETWORK, Act, _report
 from tests.sandboxes import Sandboxes
 
 
@@ -22,7 +23,6 @@ def sandboxes(snapshots: Sandboxes) -> Sandboxes:
 # What follows stands in the place of tests of the same names: gVisor's kernel tells less of a process in /proc, has
 # more devices, each its own, other words for a network that is not there, and no signal when a terminal is resized.
 
-DEVICES = {"fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"}
 GVISOR_HAS = {"fuse", "net", "ptmx", "pts", "tty"}
 EHOSTUNREACH = "113"
 
@@ -56,21 +56,7 @@ def test_it_is_told_of_one_cpu(act: Act, language: Language) -> None:
 
 
 def test_the_house_is_furnished(sandboxes: Sandboxes) -> None:
-    result = sandboxes.run("python", HOUSE)
-    lines = result.stdout.decode().splitlines()
-    devices = set(lines.pop(4).rpartition("[")[2].rstrip("]").replace("'", "").split(", "))
-    assert DEVICES <= devices <= DEVICES | GVISOR_HAS
-    assert lines.pop(3) in {"5 True", "6 True"}
-    assert lines == [
-        "runner runner /workspace",
-        "yurt yurt 127.0.0.1 127.0.0.1",
-        "C.UTF-8 UTC utf-8",
-        "b'\\x00\\x00' 3 True",
-        "28",
-        "by its name",
-        "True True 0o41777",
-    ]
-    assert result.stderr == b"and this\n"
+    is_furnished(sandboxes, also=GVISOR_HAS)
 
 
 def test_what_was_written_before_the_end_is_not_lost(sandboxes: Sandboxes) -> None:

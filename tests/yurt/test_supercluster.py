@@ -23,6 +23,7 @@ from tests.conftest import free_port
 from tests.gateway.conftest import comes_true, is_ready, open_door
 from tests.runner_processes import runner_process
 from tests.sandboxes import missing
+from tests.waiting import eventually
 from tests.yurt.servers import Server, cluster, connected, running
 from yurt.bootstrap import keys
 from yurt.bootstrap.apply import set_up, survey
@@ -262,7 +263,11 @@ async def test_what_is_acknowledged_outlives_the_death_of_a_server(tmp_path: Pat
         assert {"earlier", *accepted} <= found and len(accepted) > JOBS // 2
         leader.start()
         back = await connected(leader)
-        assert not await survey(back, region)
+
+        async def knows_all() -> bool:
+            return not await survey(back, region)
+
+        await eventually(knows_all, within_s=ANSWER_S)  # it hears from the others what it has missed
         for each in (bus, survivor, back):
             await each.close()
 

@@ -73,6 +73,9 @@ async def _can_be_played(client: Client, piece: Piece) -> bool:
     return True
 
 
+MAIN = "main.py"  #: by this name a program goes on in an interpreter that has its libraries; by another one is started
+
+
 async def _play(client: Client, piece: Piece) -> Execution:
     """Run one program, and show its output as it comes."""
     print(f"\n── {piece.file}: {piece.shows}", flush=True)
@@ -80,7 +83,7 @@ async def _play(client: Client, piece: Piece) -> Execution:
     assert language is not None
     submitted = await client.submit(
         language.value,
-        files=[{"name": piece.file, "content": piece.code}],
+        files=[{"name": MAIN if piece.variant else piece.file, "content": piece.code}],
         stdin=piece.input,
         timeout=piece.timeout_s,
         memory_limit=piece.memory_mb,

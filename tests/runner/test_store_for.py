@@ -115,10 +115,8 @@ async def test_a_result_that_cannot_be_stored_is_given_up_and_its_job_runs_again
         await scripted.left.wait()
         assert sum(scripted.intake.running.values()) == 0
         own_nats_server.start()
-        assert (await result(bus, region, "lost")).attempt in (
-            1,
-            2,
-        )  # a killed server may forget that it gave the job out
+        # a killed server may forget that it gave the job out
+        assert (await result(bus, region, "lost")).attempt in (1, 2)
         await eventually(lambda: is_empty(bus, region))
         assert scripted.runs == 2
         state = (await bus.api(f"STREAM.INFO.{streams.results_stream(region.name)}"))["state"]

@@ -6,11 +6,13 @@ The same for whoever makes containers: a daemon, or runsc itself.
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from jobs.errors import SandboxFault
 from jobs.limits import COMPILE_FILE_BYTES, DEFAULTS, MIB
+from runner.engines.docker import labels
 from runner.engines.docker.sandbox import READY
 from runner.engines.fork.sandbox import rlimits
 from runner.languages.contract import ENVIRONMENT, Boot, Installation, Room
@@ -19,6 +21,7 @@ PROCESS_1 = 1  #: it has the program's user, so what may not be done to it is re
 READY_S = 60.0  #: a variant imports its libraries in it
 BOOT_S = 0.8  #: how long a runtime that was exec'd ahead may take until it waits
 MOST_SAID = 65536
+FRESH_S = 3600.0
 
 
 class Outputs(Protocol):
@@ -47,6 +50,16 @@ def told(installation: Installation, boot: Boot, mark: bytes, *, seccomp: str, t
             "limits": rlimits(file_bytes, boot.memory_mb * MIB) if ahead else {},
         },
     }
+
+
+def today(folder: Path, installation: Installation) -> dict[str, Path]:
+    """A file in *folder* that holds today's time, by its path in the room, where this installation asks for one."""
+    if labels.NOW not in installation.details:
+        return {}
+    now = folder / "now"
+    if not now.exists() or time.time() - now.stat().st_mtime > FRESH_S:
+        now.write_text(f"{int(time.time())}")
+    return {installation.details[labels.NOW]: now}
 
 
 async def ready(outputs: Outputs, mark: bytes) -> None:

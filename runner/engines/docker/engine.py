@@ -28,7 +28,6 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import Coroutine, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -39,7 +38,7 @@ from jobs.languages import Language
 from jobs.limits import MIB
 from jobs.service.logs import event
 from runner.engine import Sandbox
-from runner.engines.docker import beginning, installed, labels
+from runner.engines.docker import beginning, installed
 from runner.engines.docker.door import Container, Daemon
 from runner.engines.docker.inside import files
 from runner.engines.docker.kernels import GVISORS, MACHINES, MOST_THREADS, Kernel, kernel_of
@@ -75,7 +74,6 @@ PROCESSES = 512
 OPEN_FILES = 4096
 STACK_ROOM = 512 * MIB
 CLOSE_S = 60.0
-FRESH_S = 3600.0
 MOST_DELETES = 8  #: at once
 STARTS_A_CORE = 2  #: at once: the daemon waits for the kernel and for processes of its own while it makes one
 
@@ -93,7 +91,7 @@ class DockerEngine:
     ) -> None:
         self._daemon, self._runtime, self._kernel, self._found = daemon, runtime, kernel, found
         self._binds = _binds(folder, kernel)
-        self._now = folder / "now"
+        self._folder = folder
         self._boots: dict[str, tuple[Boot, ...]] = {}
         self._cpus = sorted(os.sched_getaffinity(0))
         self._turn = count()
@@ -174,20 +172,13 @@ class DockerEngine:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _today(self, installation: Installation) -> list[str]:
-        """The file that holds today's time, where this installation asks for one."""
-        if labels.NOW not in installation.details:
-            return []
-        if not self._now.exists() or time.time() - self._now.stat().st_mtime > FRESH_S:
-            self._now.write_text(f"{int(time.time())}")
-        return [f"{self._now}:{installation.details[labels.NOW]}:ro"]
-
     def _config(self, installation: Installation, boot: Boot) -> dict[str, Any]:
         own = "rw,exec,nosuid,nodev,size=1g,nr_inodes=65536"
         interpreter = boot.argv[0] if boot.argv and boot.interpreter else PYTHON
         script = "goes_on.py" if boot.interpreter else "zygote.py"
         env = {**ENVIRONMENT, "PATH": installation.path, "ZYGOTE_CONFIG": "0", "LD_BIND_NOW": "1"}
         env |= {"ZYGOTE_REHEARSAL": boot.rehearsal} if boot.rehearsal else {}
+        today = [f"{file}:{target}:ro" for target, file in beginning.today(self._folder, installation).items()]
         return {
             "Image": installation.details["image"],
             "Entrypoint": [interpreter, f"{files.FOLDER}/{script}"],
@@ -214,7 +205,7 @@ class DockerEngine:
                 "Memory": MEMORY_BYTES,
                 "MemorySwap": MEMORY_BYTES,
                 "PidsLimit": MOST_THREADS if self._kernel is GVISORS else PROCESSES,
-                "Binds": self._binds + self._today(installation),
+                "Binds": self._binds + today,
                 "CpusetCpus": str(self._cpus[next(self._turn) % len(self._cpus)]),
                 "LogConfig": {"Type": "none"},
                 "ShmSize": MEMORY_BYTES,

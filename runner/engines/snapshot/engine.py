@@ -19,7 +19,6 @@ import contextlib
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -46,7 +45,6 @@ log = logging.getLogger("snapshot")
 
 CLOSE_S = 60.0
 HOLD_TRIES = 3
-FRESH_S = 3600.0
 RUNNING = "running"
 
 
@@ -87,7 +85,7 @@ class SnapshotEngine:
         boot = next(boot for boot in fitting if boot.argv is None or not (cold or tty))
         mark = secrets.token_bytes(16)
         snapshot = self._snapshots[installation.name, boot.interpreter]
-        self._today(installation)
+        beginning.today(self._cache, installation)
         container = Container(self._runsc, self.slots.take(), Streams())
         try:
             async with self._starting:
@@ -159,7 +157,7 @@ class SnapshotEngine:
 
     def _made(self, shop: Workshop, root: Path, installation: Installation, boot: Boot, report: Report) -> Path:
         kind = (installation.name, boot.interpreter)
-        binds = self._today(installation)
+        binds = beginning.today(self._cache, installation)
         self._snapshots[kind] = checkpoints.found_or_made(shop, root, installation, boot, binds, report)
         return self._snapshots[kind].folder
 
@@ -175,15 +173,6 @@ class SnapshotEngine:
     def _let_go(self, name: str) -> None:
         for fd in self._held.pop(name, ()):
             os.close(fd)
-
-    def _today(self, installation: Installation) -> dict[str, Path]:
-        """The file that holds today's time, by its path in the room, where this installation asks for one."""
-        if labels.NOW not in installation.details:
-            return {}
-        now = self._cache / "now"
-        if not now.exists() or time.time() - now.stat().st_mtime > FRESH_S:
-            now.write_text(f"{int(time.time())}")
-        return {installation.details[labels.NOW]: now}
 
     # -- containers ---------------------------------------------------------------------------------------------
 
